@@ -1,0 +1,120 @@
+"""How loss and error went: the training steps and the validation, over the epochs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alexnet.analysis import drawing
+
+_POINTS = 400  # more than a printed figure can show
+_PANELS = (("loss", "Loss (nats)"), ("top1_error", "Top-1 error"))
+
+
+def curves(journal: Sequence[dict[str, Any]]) -> Figure:
+    """The curves of loss and top-1 error over the epochs, with the learning rate's drops as vertical lines.
+
+    Faint: the training steps, averaged in blocks; blue: the same smoothed; orange: the validation after each epoch.
+    A run without a finished epoch is drawn over its steps.
+
+    Args:
+        journal: the run's journal, with lines `{"event": "step", "step", "loss", "top1_error"}` and
+            `{"event": "epoch", "step", "training", "validation", "rate"}`; others are passed over.
+    """
+    steps = [line for line in journal if line.get("event") == "step"]
+    epochs = [line for line in journal if line.get("event") == "epoch"]
+    figure = drawing.figure(9, 3.6)
+    for place, (name, label) in enumerate(_PANELS, start=1):
+        axes = drawing.plain(figure.add_subplot(1, len(_PANELS), place))
+        drawing.title(axes, label)
+        _training(axes, steps, epochs, name)
+        _validation(axes, epochs, name)
+        _drops(axes, epochs)
+        axes.set_xlabel("epochs" if epochs else "steps", fontsize=8, color=drawing.MUTED)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8, labelcolor=drawing.INK)
+        else:
+            axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", color=drawing.MUTED)
+    return figure
+
+
+def _training(axes: Axes, steps: list[dict[str, Any]], epochs: list[dict[str, Any]], name: str) -> None:
+    values = np.array([line[name] for line in steps], dtype=np.float64)
+    if not len(values):
+        return
+    places = _in_epochs(np.array([line["step"] for line in steps], dtype=np.float64), epochs)
+    places, values = _blocks(places), _blocks(values)
+    axes.plot(places, values, color=drawing.BLUE, alpha=0.25, linewidth=0.7)
+    axes.plot(places, _smoothed(values), color=drawing.BLUE, linewidth=1.6, label="training, as it is trained")
+    _limit(axes, name, values)
+
+
+def _validation(axes: Axes, epochs: list[dict[str, Any]], name: str) -> None:
+    points = [(i, line["validation"][name]) for i, line in enumerate(epochs, 1) if line.get("validation")]
+    if points:
+        axes.plot(
+            *zip(*points, strict=True),
+            color=drawing.ORANGE,
+            linewidth=1.6,
+            marker="o",
+            markersize=3.5 if len(points) <= 30 else 0,
+            label=f"validation: {points[-1][1]:.3f}",
+        )
+
+
+def _limit(axes: Axes, name: str, values: np.ndarray) -> None:
+    """The first few losses may be a hundred times the rest; they shall not flatten the curve."""
+    finite = values[np.isfinite(values)]
+    if name != "loss":
+        axes.set_ylim(0, 1.02)
+    elif len(finite) and finite.max() > 3 * (high := float(np.percentile(finite, 98))):
+        axes.set_ylim(0, 1.5 * high)
+
+
+def _drops(axes: Axes, epochs: list[dict[str, Any]]) -> None:
+    """A rate that moves every epoch (a warm-up, a decay to zero) has no drops to mark."""
+    rates = [line.get("rate") or 0.0 for line in epochs]
+    for i in range(1, len(rates)):
+        level = (i >= 2 and rates[i - 2] == rates[i - 1]) or (i + 1 < len(rates) and rates[i + 1] == rates[i])
+        if level and 0 < rates[i] <= rates[i - 1] / 1.9:
+            axes.axvline(i, color=drawing.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.annotate(
+                f"rate {rates[i]:g}",
+                (i, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -2),
+                textcoords="offset points",
+                rotation=90,
+                va="top",
+                fontsize=6.5,
+                color=drawing.MUTED,
+            )
+
+
+def _in_epochs(steps: np.ndarray, epochs: list[dict[str, Any]]) -> np.ndarray:
+    """Steps as epochs passed, by the steps at which epochs ended; the running epoch is as long as the last one."""
+    if not epochs:
+        return steps
+    ends = [0.0, *(float(line["step"]) for line in epochs)]
+    ends.append(ends[-1] + max(1.0, ends[-1] - ends[-2]))
+    return np.interp(steps, ends, np.arange(len(ends)))
+
+
+def _blocks(values: np.ndarray) -> np.ndarray:
+    """Means of at most `_POINTS` neighbouring blocks."""
+    if len(values) <= _POINTS:
+        return values
+    return np.array([block.mean() for block in np.array_split(values, _POINTS)])
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """A mean over a window of a twentieth of the curve, shorter at both ends, so that it is never shifted."""
+    half = len(values) // 40
+    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
+    low = np.clip(np.arange(len(values)) - half, 0, None)
+    high = np.clip(np.arange(len(values)) + half + 1, None, len(values))
+    reach = np.minimum(np.arange(len(values)) - low, high - 1 - np.arange(len(values)))
+    low, high = np.arange(len(values)) - reach, np.arange(len(values)) + reach + 1
+    return np.asarray((sums[high] - sums[low]) / (high - low))

@@ -1,0 +1,71 @@
+"""The look that all figures share. Figures are made without pyplot: no screen, no global state, any thread."""
+
+import io
+import warnings
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from alexnet import files
+
+INK, MUTED, GRID = "#1f2430", "#6b7280", "#e3e6eb"
+BLUE, ORANGE, RED = "#2563a8", "#d97706", "#c62828"
+_RESOLUTION = 160  # dots an inch: a figure 7 inches wide is sharp on a phone's screen and in a printed column
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty white figure of `width` by `height` inches."""
+    return Figure(figsize=(width, height), facecolor="white", layout="constrained")
+
+
+def plain(axes: Axes) -> Axes:
+    """`axes` with a left and a bottom line, a faint horizontal grid and small grey labels."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=8, length=3)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def bare(axes: Axes) -> Axes:
+    """`axes` without ticks or lines, for a picture."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def title(axes: Axes, text: str) -> None:
+    """Nothing; `text` stands above `axes`, on the left."""
+    axes.set_title(text, loc="left", fontsize=10, color=INK, fontweight="bold", parse_math=False)
+
+
+def words(text: str, length: int) -> str:
+    """A class's words for a label: the first synonym, cut to `length` characters."""
+    first = text.split(",")[0].strip()
+    return first if len(first) <= length else first[: length - 1].rstrip() + "…"
+
+
+def literal(text: Text) -> Text:
+    """`text` with dollar signs as they are: names of classes and files are not formulas."""
+    text.set_parse_math(False)
+    return text
+
+
+def rendered(drawing: Figure, kind: str = "png") -> bytes:
+    """The bytes of `drawing` as "png", "svg" or "pdf"."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # A class named in a script that the font lacks is drawn as boxes; that is no reason to disturb a run.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        drawing.savefig(buffer, format=kind, dpi=_RESOLUTION)
+    return buffer.getvalue()
+
+
+def save(drawing: Figure, path: Path) -> None:
+    """Nothing; `drawing` is in the file `path`, whose ending (.png, .svg or .pdf) says how."""
+    files.write_bytes(path, rendered(drawing, path.suffix.lstrip(".").lower()))

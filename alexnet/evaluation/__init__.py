@@ -1,0 +1,1 @@
+"""From a network to answers: metrics, the classifier in one file, averages over views and classifiers."""

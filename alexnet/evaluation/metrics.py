@@ -1,0 +1,71 @@
+"""Loss and errors of single images, their exact sums, and the confusion matrix."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def losses(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """float32 `[N]`: minus the natural logarithm of the true label's probability.
+
+    Args:
+        log_probabilities: float32 `[N, K]`.
+        labels: int64 `[N]`, 0..K-1.
+    """
+    return -log_probabilities.gather(1, labels[:, None])[:, 0]
+
+
+def errors(scores: Tensor, labels: Tensor, top: int) -> Tensor:
+    """float32 `[N]`, 0..1: how probably the true label misses the `top` best if ties are broken at random.
+
+    With `top` 1 an image whose true label shares the maximum with m - 1 others errs by 1 - 1/m, as the authors' code
+    counts it. With `top` >= K nothing errs. A score that is not a number ranks above every number, so that a broken
+    network is never right.
+
+    Args:
+        scores: float `[N, K]`, any increasing function of the probabilities.
+        labels: int64 `[N]`, 0..K-1.
+    """
+    true = scores.gather(1, labels[:, None])
+    above = (~(scores <= true)).sum(1)
+    level = (scores == true).sum(1).clamp(min=1)
+    return 1 - ((top - above) / level).clamp(0, 1)
+
+
+def sums(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """float64 `[4]`: sums of loss, top-1 error and top-5 error, and the number of images.
+
+    Such sums add over batches and ranks without rounding that matters, and of no images they are zero. They lie on
+    the device of the scores, or on the CPU where that has no float64 (mps).
+    """
+    columns = torch.stack(
+        [
+            losses(log_probabilities, labels),
+            errors(log_probabilities, labels, 1),
+            errors(log_probabilities, labels, 5),
+            torch.ones_like(labels, dtype=torch.float32),
+        ]
+    )
+    return wide(columns).sum(1)
+
+
+def wide(values: Tensor) -> Tensor:
+    """`values` as float64, on their device, or on the CPU where that has no float64."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
+def confusion(labels: Tensor, answers: Tensor, classes: int) -> Tensor:
+    """int64 `[K, K]`: how many images of the row's class were taken for the column's.
+
+    Args:
+        labels: int64 `[N]`, the true classes.
+        answers: int64 `[N]`, the classes answered.
+        classes: K.
+    """
+    return torch.bincount(labels * classes + answers, minlength=classes * classes).view(classes, classes)
+
+
+def standard_error(error: float, images: int) -> float:
+    """The standard error of an error rate measured on `images` independent images (binomial)."""
+    return math.sqrt(max(0.0, error * (1 - error)) / images) if images else math.nan
