@@ -1,0 +1,66 @@
+"""Rank, world and exact sums over processes; alone, each function is the identity."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def rank() -> int:
+    """This process's number, 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes work together, 1 when alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_rank() -> int:
+    """This process's number on its machine: the accelerator that is its own."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Within the block the processes that `torchrun` started are one group (nccl on CUDA, else gloo)."""
+    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
+        yield
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def share(count: int) -> tuple[int, int]:
+    """(start, stop) of this rank's contiguous part of `count` items: sizes differ by one at most, and may be 0."""
+    return count * rank() // world(), count * (rank() + 1) // world()
+
+
+def total(values: Tensor) -> Tensor:
+    """`values` summed over the ranks, the same on each; integers and float64 keep their precision."""
+    if world() == 1:
+        return values
+    values = values.clone()
+    dist.all_reduce(values)
+    return values
+
+
+def any_true(flag: bool, device: torch.device) -> bool:
+    """Whether `flag` is true on any rank, so that all stop at the same step."""
+    if world() == 1:
+        return flag
+    return bool(total(torch.tensor([int(flag)], device=device)).item())
+
+
+def wait() -> None:
+    """Nothing, once every rank has come here."""
+    if world() > 1:
+        dist.barrier()

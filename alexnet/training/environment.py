@@ -1,0 +1,70 @@
+"""Where a run computes: versions, machine and the code's commit. None of it goes into the recipe."""
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import alexnet
+from alexnet import distributed
+from alexnet.training.recipe import Machine
+
+_PACKAGES = ("alexnet", "torch", "numpy", "pillow", "simplejpeg", "safetensors")
+
+
+def describe(machine: Machine, device: torch.device) -> dict[str, Any]:
+    """One session of a run, as JSON values: command, commit, versions, devices, threads and the machine's fields."""
+    return {
+        "command": shlex.join(["alexnet", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "system": platform.platform(),
+        "device": str(device),
+        "device_name": device_name(device),
+        "threads": torch.get_num_threads(),
+        "world": distributed.world(),
+        "machine": asdict(machine),
+    }
+
+
+def commit() -> str:
+    """The commit of this package's checkout, with "+changes" when files differ from it, else its version."""
+    folder = Path(alexnet.__file__).resolve().parent
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {_version('alexnet')}"
+    return head + ("+changes" if changed else "")
+
+
+def device_name(device: torch.device) -> str:
+    """The maker's name of a device ("NVIDIA H100 80GB HBM3", "Intel(R) Xeon(R) ...")."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if sys.platform.startswith("linux"):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

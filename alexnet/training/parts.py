@@ -1,0 +1,145 @@
+"""The parts that a recipe and a machine make together: network, rule, loaders and views, ready for the loop."""
+
+import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from alexnet import config, distributed
+from alexnet.data.loader import Loader
+from alexnet.data.shards import PreparedSet
+from alexnet.data.views import Statistics, Views
+from alexnet.errors import InputError
+from alexnet.evaluation.classifier import Classifier
+from alexnet.model.network import Network
+from alexnet.training import environment
+from alexnet.training.checkpoint import Position
+from alexnet.training.optimiser import learning_rule, velocities
+from alexnet.training.recipe import Loss, Machine, Recipe
+
+
+@dataclass
+class Parts:
+    """What the loop works with."""
+
+    network: Network
+    forward: nn.Module
+    """The network, perhaps compiled and shared over ranks."""
+    rule: torch.optim.SGD
+    views: Views
+    statistics: Statistics
+    class_weights: Tensor
+    """float32 `[K]` on the device."""
+    loader: Loader
+    validation: Loader | None
+    device: torch.device
+    """Where images go and logits come from."""
+    precision: str
+    seed: int
+    classifier: Classifier
+    """The classifier of this network: views, classes, recipe and lineage around the living weights."""
+
+    @classmethod
+    def assemble(
+        cls,
+        recipe: Recipe,
+        prepared: PreparedSet,
+        machine: Machine,
+        places: Sequence[torch.device],
+        beginning: Classifier | None,
+    ) -> "Parts":
+        """The parts of `recipe` on `prepared`, the network at its initial weights or those of `beginning`."""
+        device = places[0]
+        statistics = (beginning.statistics if beginning else prepared.statistics()).to(device)
+        network = Network(recipe.model)
+        network.initialise(recipe.seeds.weights)
+        if beginning:
+            _start_from(network, beginning, [entry.name for entry in prepared.classes])
+        if len(places) == 2:
+            if distributed.world() > 1:
+                raise InputError(
+                    "two --machine.devices split the towers within one process: start it without torchrun."
+                )
+            network.place(places)
+        else:
+            network.to(device)
+        network.to(memory_format=torch.channels_last).train()
+        rule = learning_rule(network, recipe.optimiser)
+        forward: nn.Module = network
+        if machine.compile:
+            forward = torch.compile(forward)  # type: ignore[assignment]
+        if distributed.world() > 1:
+            forward = DistributedDataParallel(forward, broadcast_buffers=False, gradient_as_bucket_view=True)
+        train, val = prepared.split("train"), prepared.split("val") if prepared.counts.get("val") else None
+        classifier = Classifier(
+            network=network,
+            views=recipe.views,
+            statistics=statistics,
+            classes=prepared.classes,
+            size=prepared.size,
+            geometry=prepared.geometry,
+            orientation=prepared.orientation,
+            recipe=config.to_json(recipe),
+            lineage=[*beginning.lineage, beginning.recipe] if beginning else [],
+            commit=environment.commit(),
+        )
+        return cls(
+            network=network,
+            forward=forward,
+            rule=rule,
+            views=recipe.views,
+            statistics=statistics,
+            class_weights=class_weights(recipe.loss, train.labels, len(prepared.classes)).to(device),
+            loader=Loader(train, recipe.loader, device, seed=recipe.seeds.data, cache=machine.cache),
+            validation=Loader(val, recipe.loader, device, cache=machine.cache) if val else None,
+            device=device,
+            precision=recipe.precision,
+            seed=recipe.seeds.data,
+            classifier=classifier,
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of the recipe's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def no_sync(self) -> AbstractContextManager[Any]:
+        """The context in which gradients gather without being shared."""
+        return self.forward.no_sync() if isinstance(self.forward, DistributedDataParallel) else contextlib.nullcontext()
+
+    def whole(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """(weights, velocities) as whole CPU tensors by name, towers joined."""
+        return self.network.whole(), self.network.whole_of(velocities(self.rule))
+
+    def restore(self, state: tuple[Position, dict[str, Tensor], dict[str, Tensor], int]) -> Position:
+        """The position of a checkpoint, whose weights and velocities are now those of the network and the rule."""
+        position, weights, speeds, _ = state
+        self.network.load_whole(weights)
+        self.network.load_whole_into(velocities(self.rule), speeds)
+        return position
+
+
+def class_weights(loss: Loss, labels: Any, classes: int) -> Tensor:
+    """float32 `[K]`: each class's weight in the loss; the mean over the training images is 1.
+
+    Args:
+        labels: int64 array `[N]`, the training images' classes.
+    """
+    if loss.class_weights == "equal":
+        return torch.ones(classes)
+    counts = torch.bincount(torch.as_tensor(labels), minlength=classes).double()
+    present = int((counts > 0).sum())
+    return (counts.sum() / (present * counts.clamp(min=1))).float()
+
+
+def _start_from(network: Network, beginning: Classifier, classes: list[str]) -> None:
+    """Takes the weights of `beginning`, but for the last layer where the classes differ."""
+    state, fresh = beginning.network.whole(), network.whole()
+    last = network.rows[-1].name
+    if [entry.name for entry in beginning.classes] != classes:
+        state = {k: fresh[k] if k.split(".")[0] == last else v for k, v in state.items()}
+    network.load_whole(state)

@@ -1,0 +1,116 @@
+"""A run: the folder that holds a recipe, its journal, checkpoints, classifier, figures and report."""
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alexnet import config
+from alexnet.errors import InputError
+from alexnet.files import flush, read_json, write_json
+from alexnet.training import journal
+from alexnet.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run folder."""
+
+    path: Path
+    recipe: Recipe
+    data: dict[str, Any]
+    """data.json: the prepared set's "path", "fingerprint", "classes", "counts"; "start" of a fine-tuned run."""
+
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str, Any]) -> "Run":
+        """The new run at `path`, which appears by one rename holding its three JSON files.
+
+        Raises:
+            InputError: something else is at `path`.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path} exists and is no run; name a new folder by --run.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        aside.chmod(0o755)
+        write_json(aside / "recipe.json", config.to_json(recipe))
+        write_json(aside / "data.json", data)
+        write_json(aside / "environment.json", {"sessions": [session]})
+        (aside / "checkpoints").mkdir()
+        aside.rename(path)
+        flush(path.parent)
+        return cls(path, recipe, data)
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The run at `path`.
+
+        Raises:
+            InputError: there is no run, or its files cannot be read.
+        """
+        if not (path / "recipe.json").is_file():
+            raise InputError(f"{path} is no run: it has no recipe.json. `alexnet train RECIPE --run {path}` makes one.")
+        return cls(path, read_recipe(path / "recipe.json"), read_json(path / "data.json"))
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder to resume from."""
+        return self.path / "checkpoints"
+
+    def journal(self) -> list[dict[str, Any]]:
+        """What training wrote so far: lines with "event" "step" or "epoch"."""
+        return journal.read(self.path / "journal.jsonl")
+
+    def timing(self) -> list[dict[str, Any]]:
+        """How fast it went, a line for each epoch or part of one that a session computed."""
+        return journal.read(self.path / "timing.jsonl")
+
+    def environment(self) -> list[dict[str, Any]]:
+        """The sessions that computed it, oldest first."""
+        sessions: list[dict[str, Any]] = read_json(self.path / "environment.json")["sessions"]
+        return sessions
+
+    def add_session(self, session: dict[str, Any]) -> None:
+        """Nothing; environment.json tells of one more session."""
+        write_json(self.path / "environment.json", {"sessions": [*self.environment(), session]})
+
+    def require_same(self, recipe: Recipe, data: dict[str, Any]) -> None:
+        """Nothing when this run computes `recipe` on `data`.
+
+        Raises:
+            InputError: it does not; the sentence shows what differs.
+        """
+        differs = config.difference(self.recipe, recipe)
+        ours, theirs = _essence(self.data), _essence(data)
+        differs += [(f"data.{k}", ours.get(k), theirs.get(k)) for k in ours if ours.get(k) != theirs.get(k)]
+        if differs:
+            shown = "; ".join(f"{name}: {here!r} in the run, {there!r} asked for" for name, here, there in differs)
+            raise InputError(
+                f"{self.path} holds another run ({shown}). Give a new --run; `alexnet finetune` goes on differently."
+            )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a recipe.json; fields that an older file lacks take their defaults, said on standard error.
+
+    Raises:
+        InputError: an unknown field or an impossible value, named.
+    """
+    defaults: list[str] = []
+    recipe: Recipe = config.from_json(Recipe, read_json(path), path.name, defaults)
+    if defaults and os.environ.get("RANK", "0") == "0":
+        print(f"alexnet: {path} does not say {', '.join(defaults)}; taking the defaults.", file=sys.stderr)
+    return recipe
+
+
+def _essence(data: dict[str, Any]) -> dict[str, Any]:
+    """What must be equal to go on: a set may have moved."""
+    start = data.get("start") or {}
+    return {"fingerprint": data["fingerprint"], "start": start.get("checksum")}

@@ -1,0 +1,211 @@
+"""Training: assembles the parts that a recipe names and holds the only loop over images."""
+
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from alexnet import devices, distributed
+from alexnet.data.shards import PreparedSet
+from alexnet.errors import InputError
+from alexnet.evaluation.classifier import Classifier
+from alexnet.evaluation.evaluate import evaluate
+from alexnet.files import checksum, write_aside
+from alexnet.training import checkpoint, environment
+from alexnet.training.checkpoint import Position
+from alexnet.training.optimiser import set_rates
+from alexnet.training.parts import Parts
+from alexnet.training.recipe import Machine, Recipe
+from alexnet.training.record import Record
+from alexnet.training.run import Run
+from alexnet.training.step import gradient_step
+
+
+class Stopped(Exception):
+    """Training was stopped by a signal, after its state was saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; the same command goes on")
+        self.signal = number
+
+
+def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None, start: Path | None = None) -> Run:
+    """The finished run in folder `run`, which computed `recipe` on the prepared set `data`.
+
+    A folder that holds the same run already is resumed, bit for bit on an unchanged machine. Under `torchrun` the
+    processes share the work and the result is the same to rounding.
+
+    Args:
+        start: the classifier file to begin from; without it weights are drawn by `recipe.seeds.weights`.
+
+    Raises:
+        InputError: recipe and set do not fit, or `run` holds something else.
+        Stopped: SIGINT or SIGTERM came; everything is saved.
+    """
+    machine = machine or Machine()
+    places = _devices(machine)
+    with distributed.joined(places[0]):
+        _make_fast(machine, places[0])
+        prepared = PreparedSet.open(data)
+        beginning = Classifier.load(start) if start else None
+        recipe = fitted(recipe, prepared)
+        record = {
+            "path": str(data.resolve()),
+            "fingerprint": prepared.fingerprint,
+            "classes": [entry.name for entry in prepared.classes],
+            "counts": prepared.counts,
+            "start": {"path": str(start), "checksum": checksum(start)} if start else None,
+        }
+        session = environment.describe(machine, places[0])
+        folder = _opened(run, recipe, record, session)
+        parts = Parts.assemble(folder.recipe, prepared, machine, places, beginning)
+        _loop(folder, parts, machine)
+        return folder
+
+
+def fitted(recipe: Recipe, prepared: PreparedSet) -> Recipe:
+    """`recipe` with the set's number of classes.
+
+    Raises:
+        InputError: the set has no training images, is too small for the crop, or lacks the `val` split that a
+            plateau schedule watches.
+    """
+    if "train" not in prepared.counts:
+        raise InputError(f"{prepared.path} has no `train` split; it can be evaluated, not trained on.")
+    if recipe.views.crop > prepared.size:
+        raise InputError(
+            f"the recipe's crop of {recipe.views.crop} does not fit the {prepared.size}x{prepared.size} images of "
+            f"{prepared.path}; take a recipe of the same size (cifar10-* for 32x32)."
+        )
+    if type(recipe.schedule).__name__ == "Plateau" and not prepared.counts.get("val"):
+        raise InputError(
+            f"{prepared.path} has no `val` split for the plateau schedule to watch: prepare it with --holdout 0.1, "
+            "or take a recipe with milestones."
+        )
+    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, classes=len(prepared.classes)))
+
+
+def _loop(run: Run, parts: Parts, machine: Machine) -> None:
+    """The loop over epochs and batches: a step, what it told, and now and then a checkpoint."""
+    recipe, loader = run.recipe, parts.loader
+    state = checkpoint.newest(run.checkpoints)
+    position = parts.restore(state) if state else Position()
+    if position.step == 0:
+        _keep(run, parts, machine, 0)
+    saved = time.monotonic()
+    with _signals() as signals, Record(run, parts, length=state[3] if state else 0) as record:
+        while not position.finished:
+            record.begin(position)
+            for batch in loader.epoch(position.epoch, position.batch):
+                factors = recipe.schedule.factors(position.epoch + position.batch / loader.batches, position.errors)
+                set_rates(parts.rule, recipe.optimiser, factors)
+                told = gradient_step(parts, batch, position.epoch, factors.colour, machine.micro_batch, signals.stop)
+                position = record.stepped(position, told.sums)
+                if told.stop or time.monotonic() - saved > 60 * machine.checkpoint_minutes:
+                    _save(run, parts, position, record)
+                    saved = time.monotonic()
+                if told.stop:
+                    record.paused(position)
+                    raise Stopped(signals.number or signal.SIGTERM)
+            record.paused(position)
+            result = evaluate([parts.classifier], parts.validation) if parts.validation else None
+            position = record.finished_epoch(position, result)
+            _publish(run, parts, position, machine)
+        if state is None or not state[0].finished:
+            _save(run, parts, position, record)
+
+
+def _publish(run: Run, parts: Parts, position: Position, machine: Machine) -> None:
+    """Writes the classifier after a finished epoch: the last, the best, and those asked for."""
+    if distributed.rank() == 0:
+        parts.classifier.save(run.path / "weights.safetensors")
+    # Without a validation split nothing is better than the last.
+    if distributed.rank() == 0 and (not position.errors or position.errors[-1] < min((*position.errors[:-1], 2.0))):
+        _link(run.path / "weights.safetensors", run.path / "best.safetensors")
+    _keep(run, parts, machine, position.epoch)
+
+
+def _keep(run: Run, parts: Parts, machine: Machine, epoch: int) -> None:
+    if epoch in machine.keep_epochs and distributed.rank() == 0:
+        parts.classifier.save(run.checkpoints / f"epoch-{epoch:04d}.safetensors")
+
+
+def _link(file: Path, name: Path) -> None:
+    """`name` becomes another name of `file`, whose bytes are never changed in place, or a copy where links fail."""
+    with write_aside(name) as aside:
+        aside.unlink()
+        try:
+            aside.hardlink_to(file)
+        except OSError:
+            aside.write_bytes(file.read_bytes())
+
+
+def _save(run: Run, parts: Parts, position: Position, record: Record) -> None:
+    if distributed.rank() == 0:
+        weights, velocities = parts.whole()
+        checkpoint.save(run.checkpoints, position, weights, velocities, record.flushed())
+
+
+def _opened(path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str, Any]) -> Run:
+    if distributed.rank() == 0:
+        if (path / "recipe.json").is_file():
+            run = Run.open(path)
+            run.require_same(recipe, data)
+            run.add_session(session)
+        else:
+            Run.create(path, recipe, data, session)
+    distributed.wait()
+    return Run.open(path)
+
+
+def _devices(machine: Machine) -> list[torch.device]:
+    if len(machine.devices) not in (1, 2):
+        raise InputError(
+            f"--machine.devices names {len(machine.devices)} devices; it takes one, or two for one tower each."
+        )
+    return [devices.choose(name) for name in machine.devices]
+
+
+def _make_fast(machine: Machine, device: torch.device) -> None:
+    if device.type == "cpu":
+        devices.keep_pages()
+    if machine.threads:
+        torch.set_num_threads(machine.threads)
+
+
+class _Signals:
+    """Remembers the first SIGINT or SIGTERM, so that a step ends before training does."""
+
+    number = 0
+
+    @property
+    def stop(self) -> bool:
+        return self.number != 0
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        if self.number:
+            raise KeyboardInterrupt
+        self.number = number
+        print(f"\nalexnet: {signal.Signals(number).name}: saving, then stopping.", file=sys.stderr)
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    remembered = _Signals()
+    try:
+        before = {number: signal.signal(number, remembered) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever called handles signals
+        yield remembered
+        return
+    try:
+        yield remembered
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
