@@ -1,0 +1,99 @@
+"""The commands that span chapters, as sequences of lower calls: train, resume, finetune, evaluate."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from alexnet import devices, distributed, recipes
+from alexnet.analysis.report import report
+from alexnet.data.loader import Loader, Loading
+from alexnet.data.shards import PreparedSet
+from alexnet.evaluation.classifier import Classifier, ViewsName, find
+from alexnet.evaluation import evaluate as evaluation
+from alexnet.evaluation.evaluate import Evaluation
+from alexnet.training import train as training
+from alexnet.training.recipe import Machine, Recipe
+from alexnet.training.run import Run
+
+
+def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None, start: Path | None = None) -> Run:
+    """The finished run in folder `run`, its figures and report drawn, also when a signal stops it.
+
+    Arguments and errors are those of `alexnet.training.train.train`.
+    """
+    try:
+        return training.train(recipe, data, run, machine, start)
+    finally:
+        if distributed.rank() == 0 and (run / "journal.jsonl").is_file():
+            report(run)
+
+
+def resume(run: Path, data: Path | None = None, machine: Machine | None = None) -> Run:
+    """The finished run in folder `run`, gone on with from its newest checkpoint, bit for bit on the same machine.
+
+    Args:
+        data: where the prepared set is now, if it has moved.
+
+    Raises:
+        InputError: there is no run, or the set is another.
+    """
+    opened = Run.open(run)
+    start = opened.data.get("start")
+    return train(opened.recipe, data or Path(opened.data["path"]), run, machine, Path(start["path"]) if start else None)
+
+
+def finetune(
+    start: Path,
+    data: Path,
+    run: Path,
+    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+    machine: Machine | None = None,
+) -> Run:
+    """The finished run that began from the classifier `start` (a run, a classifier file or a shipped name).
+
+    Network and views are the classifier's, with a new last layer where the classes differ; the rates are those of
+    `alexnet.recipes.finetuning`, on which `change` has the last word.
+
+    Raises:
+        InputError: `start` is no classifier, or does not fit the set.
+    """
+    classifier = Classifier.load(start)
+    recipe = change(recipes.finetuning(classifier.network.config, classifier.views))
+    return train(recipe, data, run, machine, find(start))
+
+
+def evaluate(
+    runs: Sequence[Path],
+    data: Path,
+    split: str = "val",
+    views: ViewsName = "centre",
+    *,
+    best: bool = False,
+    out: Path | None = None,
+    probabilities: bool = False,
+    device: str = "auto",
+    progress: Callable[[int], object] = lambda _: None,
+) -> Evaluation:
+    """Loss and errors of the classifiers in `runs`, averaged when there are several, on a split of a prepared set.
+
+    Args:
+        runs: run folders, classifier files or shipped names.
+        best: of run folders, take the classifier at the lowest validation error.
+        out: the folder for per-class errors, the confusion matrix and, if kept, the probabilities; nothing is
+            written when it is not given.
+        probabilities: whether to keep each image's probabilities.
+        progress: told the number of images of each batch.
+
+    Raises:
+        InputError: a classifier or the set cannot be read, or their classes differ.
+    """
+    place = devices.choose(device)
+    with distributed.joined(place):
+        prepared = PreparedSet.open(data)
+        loader = Loader(prepared.split(split), Loading(), place, cache="none")
+        classifiers = [Classifier.load(run, str(place), best) for run in runs]
+        result = evaluation.evaluate(
+            classifiers, loader, views, classes=prepared.classes, probabilities=probabilities, progress=progress
+        )
+        if out and distributed.rank() == 0:
+            evaluation.write(out, result)
+        return result
