@@ -1,0 +1,56 @@
+"""AlexNet: the network of Krizhevsky, Sutskever and Hinton (2012), from a folder of photographs to an answer.
+
+Every command of the command line is a function here (`alexnet.prepare`, `alexnet.train`, ...). Names are imported
+when first used, so `import alexnet` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alexnet import recipes as recipes
+    from alexnet.analysis.report import report as report
+    from alexnet.cli.machine import doctor as doctor
+    from alexnet.commands import evaluate as evaluate
+    from alexnet.commands import finetune as finetune
+    from alexnet.commands import predict as predict
+    from alexnet.commands import resume as resume
+    from alexnet.commands import train as train
+    from alexnet.data.prepare import prepare as prepare
+    from alexnet.data.shards import verify as verify
+    from alexnet.evaluation.classifier import Classifier as Classifier
+    from alexnet.model.alexnet import AlexNet as AlexNet
+    from alexnet.model.alexnet import AlexNetConfig as AlexNetConfig
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AlexNet": "alexnet.model.alexnet",
+    "AlexNetConfig": "alexnet.model.alexnet",
+    "Classifier": "alexnet.evaluation.classifier",
+    "prepare": "alexnet.data.prepare",
+    "verify": "alexnet.data.shards",
+    "train": "alexnet.commands",
+    "resume": "alexnet.commands",
+    "finetune": "alexnet.commands",
+    "evaluate": "alexnet.commands",
+    "predict": "alexnet.commands",
+    "report": "alexnet.analysis.report",
+    "doctor": "alexnet.cli.machine",
+}
+
+__all__ = ["recipes", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "recipes":
+        return importlib.import_module("alexnet.recipes")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'alexnet' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

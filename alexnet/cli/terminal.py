@@ -1,0 +1,77 @@
+"""What the commands share: tyro's parsing, JSON on standard output, all else on standard error, rank 0's voice."""
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""A `--json` flag."""
+
+
+def parse(command: Callable[..., int], arguments: list[str], prog: str) -> int:
+    """The exit code of `command`, called with what `arguments` say; tyro prints help and wrong usage, and exits."""
+    markers = (tyro.conf.AvoidSubcommands, tyro.conf.HelptextFromCommentsOff)
+    return tyro.cli(command, args=arguments, prog=f"alexnet {prog}", config=markers, console_outputs=_rank() == "0")
+
+
+def fail(sentence: str, code: int) -> int:
+    """`code`, once the sentence is on standard error."""
+    rank = "" if _rank() == "0" else f" (rank {_rank()})"
+    print(f"alexnet{rank}: {sentence}", file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def rank_0_speaks() -> Iterator[None]:
+    """Within the block the standard output of `torchrun`'s other processes goes nowhere."""
+    if _rank() == "0":
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def print_json(value: Any) -> None:
+    """Nothing; one line of JSON on standard output, in which what is no finite number is null."""
+    print(json.dumps(_finite(value), ensure_ascii=False), flush=True)
+
+
+def console() -> Console:
+    """Rich's console on standard output; in a pipe, plain text that is not cut at 80 columns."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120, soft_wrap=True)
+
+
+def note(sentence: str) -> None:
+    """Nothing; the sentence is on standard error, once for all ranks."""
+    if _rank() == "0":
+        print(sentence, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def byte_bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A function to be told of bytes done, shown as a bar on standard error."""
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=_rank() != "0") as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _rank() -> str:
+    # Not distributed.rank(): the group does not exist yet, and torch would cost a second of `alexnet --help`.
+    return os.environ.get("RANK", "0")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
