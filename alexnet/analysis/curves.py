@@ -17,11 +17,10 @@ def curves(journal: Sequence[dict[str, Any]]) -> Figure:
     """The curves of loss and top-1 error over the epochs, with the learning rate's drops as vertical lines.
 
     Faint: the training steps, averaged in blocks; blue: the same smoothed; orange: the validation after each epoch.
-    A run without a finished epoch is drawn over its steps.
 
     Args:
-        journal: the run's journal, with lines `{"event": "step", "step", "loss", "top1_error"}` and
-            `{"event": "epoch", "step", "training", "validation", "rate"}`; others are passed over.
+        journal: the run's journal: lines `{"event": "step", "epoch": a fraction, "loss", "top1_error"}` and
+            `{"event": "epoch", "epoch": finished ones, "rate", "validation"}`; others are passed over.
     """
     steps = [line for line in journal if line.get("event") == "step"]
     epochs = [line for line in journal if line.get("event") == "epoch"]
@@ -29,10 +28,10 @@ def curves(journal: Sequence[dict[str, Any]]) -> Figure:
     for place, (name, label) in enumerate(_PANELS, start=1):
         axes = drawing.plain(figure.add_subplot(1, len(_PANELS), place))
         drawing.title(axes, label)
-        _training(axes, steps, epochs, name)
+        _training(axes, steps, name)
         _validation(axes, epochs, name)
         _drops(axes, epochs)
-        axes.set_xlabel("epochs" if epochs else "steps", fontsize=8, color=drawing.MUTED)
+        axes.set_xlabel("epochs", fontsize=8, color=drawing.MUTED)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8, labelcolor=drawing.INK)
         else:
@@ -40,19 +39,19 @@ def curves(journal: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _training(axes: Axes, steps: list[dict[str, Any]], epochs: list[dict[str, Any]], name: str) -> None:
+def _training(axes: Axes, steps: list[dict[str, Any]], name: str) -> None:
     values = np.array([line[name] for line in steps], dtype=np.float64)
     if not len(values):
         return
-    places = _in_epochs(np.array([line["step"] for line in steps], dtype=np.float64), epochs)
+    places = np.array([line["epoch"] for line in steps], dtype=np.float64)
     places, values = _blocks(places), _blocks(values)
     axes.plot(places, values, color=drawing.BLUE, alpha=0.25, linewidth=0.7)
-    axes.plot(places, _smoothed(values), color=drawing.BLUE, linewidth=1.6, label="training, as it is trained")
+    axes.plot(places, _smoothed(values), color=drawing.BLUE, linewidth=1.6, label="training steps")
     _limit(axes, name, values)
 
 
 def _validation(axes: Axes, epochs: list[dict[str, Any]], name: str) -> None:
-    points = [(i, line["validation"][name]) for i, line in enumerate(epochs, 1) if line.get("validation")]
+    points = [(line["epoch"], line["validation"][name]) for line in epochs if line.get("validation")]
     if points:
         axes.plot(
             *zip(*points, strict=True),
@@ -60,7 +59,7 @@ def _validation(axes: Axes, epochs: list[dict[str, Any]], name: str) -> None:
             linewidth=1.6,
             marker="o",
             markersize=3.5 if len(points) <= 30 else 0,
-            label=f"validation: {points[-1][1]:.3f}",
+            label=f"validation, last {points[-1][1]:.3f}",
         )
 
 
@@ -93,15 +92,6 @@ def _drops(axes: Axes, epochs: list[dict[str, Any]]) -> None:
             )
 
 
-def _in_epochs(steps: np.ndarray, epochs: list[dict[str, Any]]) -> np.ndarray:
-    """Steps as epochs passed, by the steps at which epochs ended; the running epoch is as long as the last one."""
-    if not epochs:
-        return steps
-    ends = [0.0, *(float(line["step"]) for line in epochs)]
-    ends.append(ends[-1] + max(1.0, ends[-1] - ends[-2]))
-    return np.interp(steps, ends, np.arange(len(ends)))
-
-
 def _blocks(values: np.ndarray) -> np.ndarray:
     """Means of at most `_POINTS` neighbouring blocks."""
     if len(values) <= _POINTS:
@@ -110,11 +100,7 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """A mean over a window of a twentieth of the curve, shorter at both ends, so that it is never shifted."""
-    half = len(values) // 40
-    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
-    low = np.clip(np.arange(len(values)) - half, 0, None)
-    high = np.clip(np.arange(len(values)) + half + 1, None, len(values))
-    reach = np.minimum(np.arange(len(values)) - low, high - 1 - np.arange(len(values)))
-    low, high = np.arange(len(values)) - reach, np.arange(len(values)) + reach + 1
-    return np.asarray((sums[high] - sums[low]) / (high - low))
+    """The mean of the middle half of a window of a twentieth of the curve: a wild step leaves no bump."""
+    half = max(1, len(values) // 40)
+    windows = (np.sort(values[max(0, i - half) : i + half + 1]) for i in range(len(values)))
+    return np.array([window[len(window) // 4 : len(window) - len(window) // 4].mean() for window in windows])

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from alexnet import files
 
 INK, MUTED, GRID = "#1f2430", "#6b7280", "#e3e6eb"
-BLUE, ORANGE, RED = "#2563a8", "#d97706", "#c62828"
+BLUE, ORANGE = "#2563a8", "#d97706"
 _RESOLUTION = 160  # dots an inch: a figure 7 inches wide is sharp on a phone's screen and in a printed column
 
 
