@@ -31,6 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from alexnet import files
+from alexnet.data.decoding import Geometry
 from alexnet.data.views import Statistics
 from alexnet.errors import InputError
 
@@ -165,7 +166,7 @@ class PreparedSet:
         self.description = description
         self.size: int = description["size"]
         self.encoding: str = description["encoding"]
-        self.geometry: str = description["geometry"]
+        self.geometry: Geometry = description["geometry"]
         self.orientation: bool = description["orientation"]
         self.classes = tuple(ClassName(entry["name"], entry["words"]) for entry in description["classes"])
         self.counts: dict[str, int] = {name: split["images"] for name, split in description["splits"].items()}

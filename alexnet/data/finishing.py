@@ -1,0 +1,161 @@
+"""The end of a preparation: the records of all shards become the set's tables, statistics and description."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from alexnet import files
+from alexnet.data import packing
+from alexnet.data.packing import Record, Settings, Sums
+from alexnet.data.shards import PreparedSet
+from alexnet.data.source import Item, Source
+from alexnet.errors import InputError
+
+COLOUR = (
+    "RGB; grey repeated, palette looked up, alpha over white, 16 bits scaled to 8, CMYK and YCCK by Pillow, "
+    "first frame, embedded colour profiles ignored"
+)
+
+
+def describe(
+    source: Source, order: dict[str, list[Item]], settings: Settings, identity: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """What dataset.json holds; the tables, the statistics and the lists of the set are in `folder`.
+
+    Raises:
+        InputError: no training picture could be used.
+    """
+    splits: dict[str, Any] = {}
+    sums = Sums.zero(source.size)
+    digests: dict[str, np.ndarray] = {}
+    rejected = list(source.rejected)
+    for split, items in order.items():
+        paths = _shards(folder / split, len(items), settings)
+        records = [_record(path) for path in paths]
+        splits[split] = _tables(folder / split, records, settings)
+        digests[split] = np.concatenate([record.digests for record in records])
+        for path, record in zip(paths, records, strict=True):
+            rejected += record.rejected
+            sums.merge(packing.read_sums(path))
+    if not sums.count:
+        raise InputError(f"No training picture of {source.root} could be used; the first: {_first(sorted(rejected))}.")
+    identical = _identical(digests, folder)
+    mean, covariance = sums.statistics()
+    tensors = {"mean": torch.from_numpy(mean), "covariance": torch.from_numpy(covariance)}
+    files.write_bytes(folder / "statistics.safetensors", save(tensors))
+    _table(folder / "rejected.csv", ["path", "reason"], sorted(rejected))
+    _table(folder / "identical.csv", ["picture", "split", "path"], identical)
+    names = ("statistics.safetensors", "rejected.csv", "identical.csv")
+    return {
+        **identity,
+        "source": source.kind,
+        "size": source.size,
+        "encoding": settings.encoding,
+        "geometry": settings.geometry,
+        "orientation": settings.orientation,
+        "colour": COLOUR,
+        "classes": [{"name": c.name, "words": c.words} for c in source.classes],
+        "splits": splits,
+        "rejected": len(rejected),
+        "identical": len({row[0] for row in identical}),
+        "files": {name: files.checksum(folder / name) for name in names},
+    }
+
+
+def summary(prepared: PreparedSet) -> list[str]:
+    """Sentences for the user: how many images there are, and what is wrong with them."""
+    counts = ", ".join(f"{count:,} {split}" for split, count in prepared.counts.items())
+    sentences = [f"{prepared.path}: {counts} images of {len(prepared.classes):,} classes."]
+    if prepared.rejected:
+        path = prepared.path / "rejected.csv"
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            first = _first([(row[0], row[1]) for row in list(csv.reader(file))[1:2]])
+        sentences.append(f"{prepared.rejected:,} files were refused, such as {first}: {path} lists them.")
+    if prepared.description["identical"]:
+        path = prepared.path / "identical.csv"
+        sentences.append(f"{prepared.description['identical']:,} pictures are in two splits: {path} lists them.")
+    for split in prepared.counts:
+        present = set(np.unique(prepared.split(split).labels).tolist())
+        absent = [c.name for label, c in enumerate(prepared.classes) if label not in present]
+        if absent:
+            sentences.append(f"{len(absent)} classes have no image in {split}, such as {absent[0]}.")
+    if "val" not in prepared.counts:
+        sentences.append("There is no val: a recipe that watches validation needs one (--holdout 0.1).")
+    return sentences
+
+
+def _shards(folder: Path, items: int, settings: Settings) -> list[Path]:
+    count = -(-items // settings.images_per_shard)
+    return [folder / packing.shard_name(number, settings.encoding) for number in range(count)]
+
+
+def _record(path: Path) -> Record:
+    record = packing.read(path)
+    if record is None:
+        raise InputError(f"{path} has vanished meanwhile; repeat the command.")
+    return record
+
+
+def _tables(folder: Path, records: Sequence[Record], settings: Settings) -> dict[str, Any]:
+    """A split's entry in dataset.json; its labels, paths and index are in `folder`."""
+    names = ["labels.npy", "paths.txt"]
+    _array(folder / "labels.npy", np.concatenate([record.labels for record in records]))
+    text = "".join(f"{path}\n" for record in records for path in record.paths)
+    files.write_bytes(folder / "paths.txt", text.encode("utf-8", "surrogateescape"))
+    if settings.encoding == "jpeg":
+        _array(folder / "index.npy", np.concatenate([record.places for record in records]))
+        names.append("index.npy")
+    return {
+        "images": sum(len(record.labels) for record in records),
+        "shards": [
+            {
+                "file": packing.shard_name(number, settings.encoding),
+                "images": len(record.labels),
+                "sha256": record.sha256,
+            }
+            for number, record in enumerate(records)
+        ],
+        "files": {name: files.checksum(folder / name) for name in names},
+    }
+
+
+def _identical(digests: dict[str, np.ndarray], folder: Path) -> list[tuple[str, ...]]:
+    """(number of the picture, split, path) of every image whose pixels are in more than one split."""
+    places = [(split, position) for split, found in digests.items() for position in range(len(found))]
+    kinds = np.repeat(np.arange(len(digests)), [len(found) for found in digests.values()])
+    _, pictures = np.unique(np.concatenate(list(digests.values())), axis=0, return_inverse=True)
+    pairs = np.unique(np.stack([pictures, kinds], axis=1), axis=0)
+    numbers, occurrences = np.unique(pairs[:, 0], return_counts=True)
+    shared = numbers[occurrences > 1]
+    if not len(shared):
+        return []
+    paths = {split: (folder / split / "paths.txt").read_bytes().split(b"\n") for split in digests}
+    rows = []
+    for i in np.flatnonzero(np.isin(pictures, shared)).tolist():
+        split, position = places[i]
+        rows.append((int(pictures[i]), split, paths[split][position].decode("utf-8", "surrogateescape")))
+    rows.sort()
+    names = {number: str(place) for place, number in enumerate(sorted({row[0] for row in rows}), 1)}
+    return [(names[number], split, path) for number, split, path in rows]
+
+
+def _table(path: Path, header: list[str], rows: Sequence[tuple[str, ...]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([tuple(header), *rows])
+    files.write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def _array(path: Path, array: np.ndarray) -> None:
+    file = io.BytesIO()
+    np.save(file, array)
+    files.write_bytes(path, file.getvalue())
+
+
+def _first(rejected: Sequence[tuple[str, str]]) -> str:
+    return f"{rejected[0][0]} ({rejected[0][1]})" if rejected else "there is none"

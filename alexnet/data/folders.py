@@ -1,0 +1,115 @@
+"""Folders of classes to a listing: one folder, or train/ with val/ and test/ beside it, joined by the classes' names.
+
+Classes stand in the order of their names as text, as everywhere; a class is a folder of train that holds files.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from alexnet.data.shards import ClassName
+from alexnet.data.source import SPLITS, Item, Source
+from alexnet.errors import InputError
+
+
+def listing(root: Path) -> Source:
+    """Every visible file below the class folders of `root`; what is no image is refused when it is decoded.
+
+    `words.txt` in `root`, if there, gives classes words for people: lines of a name, a tab and words.
+
+    Raises:
+        InputError: there are no class folders, or splits and other folders are mixed.
+    """
+    notes: list[str] = []
+    trees = {split: _tree(root, folder, notes) for split, folder in _splits(root, notes).items()}
+    names = sorted(name for name, paths in trees["train"].items() if paths)
+    if not names:
+        raise InputError(f"{root} holds no class folders with files in them: put each class's pictures in a folder.")
+    labels = {name: label for label, name in enumerate(names)}
+    items: list[Item] = []
+    rejected: list[tuple[str, str]] = []
+    for split, tree in trees.items():
+        notes += _differences(split, tree, names)
+        for name, paths in sorted(tree.items()):
+            for path, length in paths:
+                if name not in labels:
+                    rejected.append((path, f"its class {name} is not in train"))
+                elif "\n" in path:
+                    rejected.append((path, "its name has a line break"))
+                else:
+                    items.append(Item(path, labels[name], split, path, 0, length))
+    words = _words(root)
+    classes = tuple(ClassName(name, words.get(name, name)) for name in names)
+    return Source("folders", root, classes, items, notes=tuple(notes), rejected=tuple(rejected))
+
+
+def _splits(root: Path, notes: list[str]) -> dict[str, Path]:
+    """The folder of each split; without a train/ that holds folders, the root is train."""
+    folders, files = _visible(root)
+    inside = _visible(root / "train") if "train" in folders else ([], [])
+    if not inside[0]:
+        if files := [name for name in files if name != "words.txt"]:
+            notes.append(f"{len(files)} files beside the class folders were left out, such as {files[0]}.")
+        return {"train": root}
+    if others := [name for name in folders if name not in SPLITS]:
+        raise InputError(
+            f"{root} has train/ and also {', '.join(others[:3])}: keep only train, val and test there, "
+            "or, if train is a class, no folders in it."
+        )
+    return {split: root / split for split in SPLITS if split in folders}
+
+
+def _tree(root: Path, folder: Path, notes: list[str]) -> dict[str, list[tuple[str, int]]]:
+    """(path below `root`, length) of each file of each class folder, in the order of the names."""
+    where = f"{folder.name}/" if folder != root else "the source"
+    folders, files = _visible(folder)
+    if hidden := sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name not in folders):
+        notes.append(f"Hidden folders in {where} were left out: {', '.join(hidden)}.")
+    if folder != root and files:
+        notes.append(f"{len(files)} files in {where} are in no class folder and were left out, such as {files[0]}.")
+    if folder != root and not folders:
+        raise InputError(f"{folder} holds no class folders; sort its pictures into folders named as those of train.")
+    return {
+        name: [(f.relative_to(root).as_posix(), f.stat().st_size) for f in _files(folder / name)] for name in folders
+    }
+
+
+def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The visible files below `folder`, sorted; links are followed, but never round in a circle."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    folders, files = _visible(folder)
+    yield from (folder / name for name in files)
+    for name in folders:
+        yield from _files(folder / name, above | {real})
+
+
+def _visible(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of the folders and of the files in `folder`, sorted, without hidden ones and dead links."""
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    entries = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+    return [e.name for e in entries if e.is_dir()], [e.name for e in entries if e.is_file()]
+
+
+def _differences(split: str, tree: dict[str, list[tuple[str, int]]], names: list[str]) -> list[str]:
+    """A sentence for each way in which the class folders of a split are not those that hold training pictures."""
+    empty = sorted(name for name, paths in tree.items() if not paths)
+    found = {
+        "Empty class folders": empty,
+        "Missing class folders": sorted(set(names) - set(tree)),
+        "Class folders that train lacks, their pictures refused,": sorted(set(tree) - set(names) - set(empty)),
+    }
+    return [f"{what} in {split}: {_some(which)}." for what, which in found.items() if which]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _words(root: Path) -> dict[str, str]:
+    path = root / "words.txt"
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {name: words.strip() for name, tab, words in (line.partition("\t") for line in lines) if tab}
