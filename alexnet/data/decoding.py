@@ -229,7 +229,8 @@ def _resize(
     pixels: np.ndarray, rows: tuple[float, float], columns: tuple[float, float], height: int, width: int
 ) -> np.ndarray:
     """uint8 `[height,width,3]`: the part of `pixels` between two rows and two columns, each axis by its own filter."""
-    left, right = math.floor(columns[0]), math.ceil(columns[1])
+    # Three columns more on each side are all that the bicubic filter can see.
+    left, right = max(0, math.floor(columns[0]) - 3), math.ceil(columns[1]) + 3
     pixels, columns = pixels[:, left:right], (columns[0] - left, columns[1] - left)
     if rows[1] - rows[0] > height:
         pixels, rows = _average(pixels, rows, height), (0, height)
