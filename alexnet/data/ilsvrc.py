@@ -8,6 +8,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -79,7 +80,7 @@ def _devkit(path: Path, year: _Year) -> tuple[list[ClassName], dict[int, int], l
     """The classes in label order, the label of each id, and the ids of val in the order of its pictures."""
     wanted: dict[str, bytes] = {}
     with _open(path) as tar:
-        for member in _members(tar, path):
+        for member in _members(tar):
             name = PurePosixPath(member.name).name
             if name in ("meta.mat", year.truth):
                 wanted[name] = cast(IO[bytes], tar.extractfile(member)).read()
@@ -104,13 +105,13 @@ def _train(root: Path, year: _Year, labels: dict[str, int], notes: list[str]) ->
     path = root / year.train
     found: dict[int, list[Item]] = {}
     with _open(path) as outer:
-        for archive in _members(outer, path):
+        for archive in _members(outer):
             wnid = PurePosixPath(archive.name).stem
             if wnid not in labels:
                 notes.append(f"{archive.name} in {year.train} was left out: it is no class of ILSVRC-{year.year}.")
                 continue
-            label, inner = labels[wnid], f"{archive.name} in {path}"
-            with _open(path, outer.extractfile(archive), inner) as tar:
+            label = labels[wnid]
+            with _open(path, outer.extractfile(archive), f"{archive.name} in {path}") as tar:
                 found[label] = [
                     Item(
                         f"{wnid}/{PurePosixPath(m.name).name}",
@@ -120,7 +121,7 @@ def _train(root: Path, year: _Year, labels: dict[str, int], notes: list[str]) ->
                         archive.offset_data + m.offset_data,
                         m.size,
                     )
-                    for m in _members(tar, inner)
+                    for m in _members(tar)
                 ]
     missing = [wnid for wnid, label in labels.items() if not found.get(label)]
     if missing:
@@ -143,7 +144,7 @@ def _numbered(
     path = root / name
     numbered: dict[int, Item] = {}
     with _open(path) as tar:
-        for member in _members(tar, path):
+        for member in _members(tar):
             file = PurePosixPath(member.name).name
             match = re.fullmatch(rf"ILSVRC\d+_{split}_(\d+)\.JPEG", file)
             number = int(match[1]) if match else 0
@@ -169,27 +170,23 @@ def _numbers(text: bytes, where: Path) -> list[int]:
         raise InputError(f"The ground truth in {where} is not a list of numbers; download it again.") from None
 
 
-def _open(path: Path, file: IO[bytes] | None = None, name: str = "") -> tarfile.TarFile:
+@contextmanager
+def _open(path: Path, file: IO[bytes] | None = None, name: str = "") -> Iterator[tarfile.TarFile]:
+    """An archive, or the one within it that `file` is; damage noticed in the block is an InputError that names it."""
+    name = name or str(path)
     try:
-        return tarfile.open(path) if file is None else tarfile.open(fileobj=file, mode="r:")
-    except (tarfile.ReadError, EOFError, OSError) as error:
-        raise _damaged(name or str(path), error) from None
-
-
-def _members(tar: tarfile.TarFile, name: Path | str) -> Iterator[tarfile.TarInfo]:
-    """The files in an archive, by their headers; a whole archive ends in a block of zeros."""
-    try:
-        while (member := tar.next()) is not None:
-            if member.isfile():
-                yield member
-        file = cast(IO[bytes], tar.fileobj)
-        file.seek(tar.offset)
-        whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+        with tarfile.open(path) if file is None else tarfile.open(fileobj=file, mode="r:") as tar:
+            yield tar
     except (tarfile.ReadError, zlib.error, EOFError, OSError) as error:
-        raise _damaged(str(name), error) from None
-    if not whole:
-        raise _damaged(str(name), "it ends early")
+        raise InputError(f"{name} is damaged or not fully downloaded ({error}); download it again.") from None
 
 
-def _damaged(name: str, error: Exception | str) -> InputError:
-    return InputError(f"{name} is damaged or not fully downloaded ({error}); download it again.")
+def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files in an archive, by their headers; a whole archive ends in a block of zeros."""
+    while (member := tar.next()) is not None:
+        if member.isfile():
+            yield member
+    file = cast(IO[bytes], tar.fileobj)
+    file.seek(tar.offset)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it ends early")
