@@ -7,8 +7,8 @@ from alexnet import devices, distributed, recipes
 from alexnet.analysis.report import report
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.shards import PreparedSet
-from alexnet.evaluation.classifier import Classifier, ViewsName, find
 from alexnet.evaluation import evaluate as evaluation
+from alexnet.evaluation.classifier import Classifier, ViewsName, find
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.training import train as training
 from alexnet.training.recipe import Machine, Recipe

@@ -38,7 +38,7 @@ def smoke() -> Recipe:
     Cost: seconds on two CPU cores for some hundred photographs.
     Expected: it learns; nothing more.
     """
-    recipe = _today("smoke", epochs=3, batch=32, rate=0.01)
+    recipe = _today("smoke", epochs=3, batch=32, rate=0.03)
     drop = Milestones(3, (Milestone(2, weights=0.1, biases=0.1),))
     return replace(
         recipe,

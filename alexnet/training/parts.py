@@ -112,14 +112,19 @@ class Parts:
         return self.forward.no_sync() if isinstance(self.forward, DistributedDataParallel) else contextlib.nullcontext()
 
     def whole(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(weights, velocities) as whole CPU tensors by name, towers joined."""
-        return self.network.whole(), self.network.whole_of(velocities(self.rule))
+        """(weights, velocities) as whole CPU tensors by name, towers joined; a frozen layer's velocity is 0."""
+        moving = velocities(self.rule)
+        speeds = {p: moving[p] if p in moving else torch.zeros_like(p) for p in self.network.parameters()}
+        return self.network.whole(), self.network.whole_of(speeds)
 
     def restore(self, state: tuple[Position, dict[str, Tensor], dict[str, Tensor], int]) -> Position:
         """The position of a checkpoint, whose weights and velocities are now those of the network and the rule."""
         position, weights, speeds, _ = state
         self.network.load_whole(weights)
-        self.network.load_whole_into(velocities(self.rule), speeds)
+        moving = velocities(self.rule)
+        for parameter, value in self.network.parts_of(speeds).items():
+            if parameter in moving:
+                moving[parameter].copy_(value)
         return position
 
 

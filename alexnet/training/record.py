@@ -18,7 +18,7 @@ from alexnet.training.parts import Parts
 from alexnet.training.run import Run
 
 _LINES_AN_EPOCH = 50
-_STRETCH = 1000
+_STRETCH = 100
 
 
 class Record:
@@ -40,6 +40,7 @@ class Record:
         )
         self._bar = Progress(*columns, console=console, disable=not (self._speaks and console.is_terminal))
         self._task = self._bar.add_task("", total=self._batches, told="")
+        self._judged = False
         self._began, self._waited, self._first = time.monotonic(), 0.0, Position()
 
     def __enter__(self) -> "Record":
@@ -73,8 +74,9 @@ class Record:
         epoch = position.epoch + batch / self._batches
         line = {"event": "step", "epoch": epoch, "step": step, "loss": loss / images, "top1_error": top1 / images}
         self._write(line)
-        if position.step - self._every < _STRETCH <= position.step or (position.epoch == 0 and batch == self._batches):
-            self._warn_if_stuck(loss / images, step)
+        if not self._judged and step >= _STRETCH and batch >= min(_STRETCH // 2, self._batches):
+            self._judged = True
+            self._warn_if_stuck(total[0] / total[3], step)
         return replace(position, written=total)
 
     def paused(self, position: Position) -> None:
