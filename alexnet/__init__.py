@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alexnet import recipes as recipes
     from alexnet.analysis.report import report as report
-    from alexnet.cli.machine import doctor as doctor
+    from alexnet.cli.machine import examine
     from alexnet.commands import evaluate as evaluate
     from alexnet.commands import finetune as finetune
-    from alexnet.commands import predict as predict
     from alexnet.commands import resume as resume
     from alexnet.commands import train as train
     from alexnet.data.prepare import prepare as prepare
     from alexnet.data.shards import verify as verify
     from alexnet.evaluation.classifier import Classifier as Classifier
+    from alexnet.evaluation.predict import predict as predict
     from alexnet.model.alexnet import AlexNet as AlexNet
     from alexnet.model.alexnet import AlexNetConfig as AlexNetConfig
+
+    doctor = examine
 
 __version__ = "0.1.0"
 
@@ -34,9 +36,9 @@ _HOMES = {
     "resume": "alexnet.commands",
     "finetune": "alexnet.commands",
     "evaluate": "alexnet.commands",
-    "predict": "alexnet.commands",
+    "predict": "alexnet.evaluation.predict",
     "report": "alexnet.analysis.report",
-    "doctor": "alexnet.cli.machine",
+    "doctor": "alexnet.cli.machine:examine",
 }
 
 __all__ = ["recipes", *_HOMES]
@@ -47,7 +49,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("alexnet.recipes")
     if name not in _HOMES:
         raise AttributeError(f"module 'alexnet' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    home, _, there = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(home), there or name)
     globals()[name] = value
     return value
 

@@ -6,25 +6,25 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-"""A `--json` flag."""
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""A flag that is given or not, without a --no-... beside it."""
 
 
 def parse(command: Callable[..., int], arguments: list[str], prog: str) -> int:
     """The exit code of `command`, called with what `arguments` say; tyro prints help and wrong usage, and exits."""
     markers = (tyro.conf.AvoidSubcommands, tyro.conf.HelptextFromCommentsOff)
-    return tyro.cli(command, args=arguments, prog=f"alexnet {prog}", config=markers, console_outputs=_rank() == "0")
+    return tyro.cli(command, args=arguments, prog=f"alexnet {prog}", config=markers, console_outputs=_speaks())
 
 
 def fail(sentence: str, code: int) -> int:
     """`code`, once the sentence is on standard error."""
-    rank = "" if _rank() == "0" else f" (rank {_rank()})"
+    rank = "" if _speaks() else f" (rank {_rank()})"
     print(f"alexnet{rank}: {sentence}", file=sys.stderr)
     return code
 
@@ -32,7 +32,7 @@ def fail(sentence: str, code: int) -> int:
 @contextlib.contextmanager
 def rank_0_speaks() -> Iterator[None]:
     """Within the block the standard output of `torchrun`'s other processes goes nowhere."""
-    if _rank() == "0":
+    if _speaks():
         yield
         return
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -51,17 +51,25 @@ def console() -> Console:
 
 def note(sentence: str) -> None:
     """Nothing; the sentence is on standard error, once for all ranks."""
-    if _rank() == "0":
+    if _speaks():
         print(sentence, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def byte_bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A function to be told of bytes done, shown as a bar on standard error."""
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=_rank() != "0") as progress:
+def bar(what: str, total: int, counted: Literal["images", "bytes"]) -> Iterator[Callable[[int], object]]:
+    """A function to be told of how many more are done, shown as a bar on standard error and then wiped away."""
+    count = DownloadColumn() if counted == "bytes" else MofNCompleteColumn()
+    columns = (TextColumn(what), BarColumn(), count, TextColumn(counted), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not (console.is_terminal and _speaks())
+    ) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)
+        yield lambda done: progress.advance(task, done)
+
+
+def _speaks() -> bool:
+    return _rank() == "0"
 
 
 def _rank() -> str:

@@ -1,0 +1,140 @@
+"""evaluate, predict."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.markup import escape
+from tyro.conf import Positional
+
+import alexnet
+from alexnet.cli import terminal
+from alexnet.data.shards import PreparedSet
+from alexnet.evaluation.classifier import Prediction, ViewsName
+from alexnet.evaluation.evaluate import Evaluation
+
+_BAR = 30
+
+Run = Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
+Runs = Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="")]]
+Images = Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")]]
+
+
+def evaluate(arguments: list[str]) -> int:
+    """`alexnet evaluate RUN [RUN ...] --data PREPARED`."""
+
+    def command(
+        runs: Runs,
+        *,
+        data: Path,
+        split: str = "val",
+        views: ViewsName = "centre",
+        best: terminal.Flag = False,
+        out: Path | None = None,
+        save_probabilities: terminal.Flag = False,
+        device: str = "auto",
+        json: terminal.Flag = False,
+    ) -> int:
+        """Measure top-1 and top-5 error and loss on a split; several RUNs answer together, as an ensemble.
+
+        Example: `alexnet evaluate runs/one runs/two --data prepared --split test --views ten`.
+        Per-class errors, the confusion matrix and each image's answer are written to files.
+
+        Args:
+            runs: runs' folders, classifier files or shipped names.
+            data: the prepared set.
+            split: which of its splits: train, val or test.
+            views: what is averaged over: the centre, the paper's ten views, or nine (CIFAR-10).
+            best: of a run, the classifier at the lowest validation error, not the last.
+            out: the folder to write to; of one run its own evaluation-SPLIT-VIEWS when not given.
+            save_probabilities: write each image's probabilities too.
+            device: auto, cpu, cuda, cuda:1, mps.
+            json: print one JSON object alone.
+        """
+        if not runs:
+            return terminal.fail("evaluate wants at least one RUN: `alexnet evaluate RUN --data PREPARED`.", 2)
+        if out is None and len(runs) == 1 and runs[0].is_dir():
+            out = runs[0] / f"evaluation-{split}-{views}{'-best' if best else ''}"
+        if out is None and save_probabilities:
+            return terminal.fail("--save-probabilities wants a folder to write to: --out FOLDER.", 2)
+        with terminal.bar("evaluating", PreparedSet.open(data).counts.get(split, 0), "images") as progress:
+            result = alexnet.evaluate(
+                runs,
+                data,
+                split,
+                views,
+                best=best,
+                out=out,
+                probabilities=save_probabilities,
+                device=device,
+                progress=progress,
+            )
+        terminal.print_json(result.to_json()) if json else _tell(result, split, out)
+        return 0
+
+    return terminal.parse(command, arguments, "evaluate")
+
+
+def predict(arguments: list[str]) -> int:
+    """`alexnet predict RUN IMAGE [IMAGE ...]`."""
+
+    def command(
+        run: Run,
+        images: Images,
+        *,
+        top: int = 5,
+        views: ViewsName = "centre",
+        best: terminal.Flag = False,
+        device: str = "auto",
+        json: terminal.Flag = False,
+    ) -> int:
+        """Name what photographs show, with probabilities.
+
+        Examples: `alexnet predict runs/one picture.jpg folder/`, `curl ... | alexnet predict runs/one - --json`.
+        A picture that cannot be read gets a line with the reason, the others are answered all the same, and the
+        exit code is then 1.
+
+        Args:
+            run: a run's folder, a classifier file or a shipped name.
+            images: files, folders (all pictures below them), or - for one picture on standard input.
+            top: how many labels a picture.
+            views: what is averaged over: the centre, the paper's ten views, or nine (CIFAR-10).
+            best: the run's classifier at the lowest validation error, not the last.
+            device: auto, cpu, cuda, cuda:1, mps.
+            json: print one JSON object a picture, alone.
+        """
+        if not images:
+            return terminal.fail("predict wants at least one IMAGE: `alexnet predict RUN IMAGE`.", 2)
+        failed = False
+        for prediction in alexnet.predict(run, images, top, views, best=best, device=device):
+            failed = failed or prediction.error is not None
+            terminal.print_json(prediction.to_json()) if json else _draw(prediction)
+        return int(failed)
+
+    return terminal.parse(command, arguments, "predict")
+
+
+def _tell(result: Evaluation, split: str, out: Path | None) -> None:
+    models = f", {result.models} classifiers averaged" if result.models > 1 else ""
+    print(f"{result.images} images of {split}, {result.views} view{'' if result.views == 'centre' else 's'}{models}")
+    print(f"top-1 error  {result.top1_error:.4f} ± {result.top1_standard_error:.4f} (standard error)")
+    if len(result.classes) > 5:
+        print(f"top-5 error  {result.top5_error:.4f}")
+    print(f"loss         {result.loss:.4f}")
+    if out is not None:
+        print(f"by class     {out}")
+
+
+def _draw(prediction: Prediction) -> None:
+    """One picture's answers with bars; a picture without answers is told of on standard error."""
+    if prediction.error is not None:
+        terminal.note(f"{prediction.image}: {prediction.error}")
+        return
+    console = terminal.console()
+    console.print(f"[bold]{escape(prediction.image)}[/bold]")
+    wide = max(len(label) for label, _ in prediction.answers)
+    for label, probability in prediction.answers:
+        full = round(probability * _BAR)
+        console.print(
+            f"  {escape(label):<{wide}}  {probability:6.1%}  [cyan]{'█' * full}[/cyan][dim]{'░' * (_BAR - full)}[/dim]"
+        )

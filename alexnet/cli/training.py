@@ -1,0 +1,206 @@
+"""recipes, train, resume, finetune."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+import alexnet
+from alexnet import recipes as named_recipes
+from alexnet.cli import terminal
+from alexnet.config import to_json
+from alexnet.errors import InputError
+from alexnet.evaluation import classifier_file
+from alexnet.training.recipe import Machine, Recipe
+from alexnet.training.run import Run
+from alexnet.training.train import Stopped
+
+Names = Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="[A [B]]", help_behavior_hint="")]]
+Sections = Annotated[Recipe, tyro.conf.arg(name="")]
+"""A recipe whose sections are flags of their own: `--optimiser.learning-rate`, without a `--recipe.` before."""
+
+_MACHINE = Machine()
+
+
+def recipes(arguments: list[str]) -> int:
+    """`alexnet recipes [A [B]]`."""
+
+    def command(names: Names = (), *, json: terminal.Flag = False) -> int:
+        """List the named recipes with cost and expected number; show one in full; or what differs between two.
+
+        Examples: `alexnet recipes`, `alexnet recipes paper-2012`, `alexnet recipes paper-2012 code-2012`.
+
+        Args:
+            names: none, one or two recipes: names, or recipe.json files.
+            json: print JSON alone.
+        """
+        if len(names) > 2:
+            return terminal.fail("recipes takes at most two names: one is shown, two are compared.", 2)
+        show = (_list, _show, _compare)[len(names)]
+        show(*names, json=json)
+        return 0
+
+    return terminal.parse(command, arguments, "recipes")
+
+
+def train(arguments: list[str]) -> int:
+    """`alexnet train RECIPE --data PREPARED --run RUN [--section.field value]`."""
+    name, rest, helped = _first(arguments, "paper-2012")
+    if not name:
+        return terminal.fail("train wants RECIPE first: `alexnet train RECIPE --data PREPARED --run RUN`.", 2)
+    try:
+        default = named_recipes.load(name)
+    except InputError as error:
+        return terminal.fail(str(error), 1 if name.endswith(".json") else 2)
+
+    def command(recipe: Sections = default, *, data: Path, run: Path, machine: Machine = _MACHINE) -> int:
+        """Train RECIPE (a name from `alexnet recipes`, or a recipe.json) on a prepared set; draw figures and report.
+
+        Example: `alexnet train paper-2012 --data prepared --run runs/one --optimiser.learning-rate 0.02`.
+        Every field of the recipe is a flag, with the recipe's own value as its default. The same command goes on
+        with a run that was stopped. `torchrun --nproc-per-node N -m alexnet train ...` spreads it over N processes.
+
+        Args:
+            recipe: what is computed.
+            data: the prepared set that `alexnet prepare` made.
+            run: the run's folder, new, or holding the same run.
+            machine: where it is computed.
+        """
+        return _finished(lambda: alexnet.train(recipe, data, run, machine))
+
+    return terminal.parse(command, rest, "train RECIPE" if helped else f"train {name}")
+
+
+def resume(arguments: list[str]) -> int:
+    """`alexnet resume RUN [--data MOVED]`."""
+
+    def command(
+        run: Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]],
+        *,
+        data: Path | None = None,
+        machine: Machine = _MACHINE,
+    ) -> int:
+        """Go on with a stopped or killed run: on the same machine the result is bit for bit that of an undisturbed run.
+
+        Example: `alexnet resume runs/one`.
+
+        Args:
+            run: the run's folder.
+            data: where its prepared set is now, if it has moved.
+            machine: where it is computed; may differ from before.
+        """
+        return _finished(lambda: alexnet.resume(run, data, machine))
+
+    return terminal.parse(command, arguments, "resume")
+
+
+def finetune(arguments: list[str]) -> int:
+    """`alexnet finetune RUN --data PREPARED --run NEW [--section.field value]`."""
+    start, rest, helped = _first(arguments, "")
+    if not (start or helped):
+        return terminal.fail("finetune wants RUN first: `alexnet finetune RUN --data PREPARED --run NEW`.", 2)
+    if helped:
+        model, views = Recipe().model, Recipe().views
+    else:
+        described, _ = classifier_file.read(classifier_file.find(start))
+        model, views = described.network, described.views
+    default = named_recipes.finetuning(model, views)
+
+    def command(recipe: Sections = default, *, data: Path, run: Path, machine: Machine = _MACHINE) -> int:
+        """Go on from RUN (a run's folder, a classifier file or a shipped name), on the same or on other classes.
+
+        Example: `alexnet finetune runs/one --data flowers --run runs/flowers --schedule.epochs 20`.
+        Network and views are RUN's, with a new last layer where the classes differ; rates are lower below and
+        higher on that layer. Every field of the recipe is a flag.
+
+        Args:
+            recipe: what is computed.
+            data: the prepared set to train on.
+            run: the new run's folder.
+            machine: where it is computed.
+        """
+        return _finished(lambda: alexnet.finetune(Path(start), data, run, lambda _: recipe, machine))
+
+    return terminal.parse(command, rest, "finetune RUN" if helped else f"finetune {start}")
+
+
+def _first(arguments: list[str], helped_by: str) -> tuple[str, list[str], bool]:
+    """The first argument, the rest, and whether help was asked for without one; then the first is `helped_by`.
+
+    It must come before the flags, because what it names decides which flags there are.
+    """
+    if arguments[:1] in (["-h"], ["--help"]):
+        return helped_by, arguments, True
+    if not arguments or arguments[0].startswith("-"):
+        return "", arguments, False
+    return arguments[0], arguments[1:], False
+
+
+def _finished(begin: Callable[[], Run]) -> int:
+    """0 once the run is finished and told of, or 128 and the number of the signal that stopped it."""
+    try:
+        run = begin()
+    except Stopped as stopped:
+        return terminal.fail(str(stopped), 128 + stopped.signal)
+    epochs = [line for line in run.journal() if line["event"] == "epoch"]
+    for split in ("training", "validation"):
+        if epochs and epochs[-1].get(split):
+            told = epochs[-1][split]
+            print(f"{split:<11} top-1 error {told['top1_error']:.4f}  loss {told['loss']:.4f}")
+    print(f"classifier  {run.path / 'weights.safetensors'}\nreport      {run.path / 'report.html'}")
+    return 0
+
+
+def _list(*, json: bool) -> None:
+    if json:
+        terminal.print_json([{"name": name, **_parts(name)} for name in named_recipes.names()])
+        return
+    for name in named_recipes.names():
+        parts = _parts(name)
+        print(f"{name:<24}{parts['what']}")
+        for key in ("cost", "expected"):
+            if parts.get(key):
+                print(f"{'':<24}{key}: {parts[key]}")
+
+
+def _show(name: str, *, json: bool) -> None:
+    recipe = named_recipes.load(name)
+    if not json and name in named_recipes.names():
+        print(named_recipes.description(name), end="\n\n")
+    if json:
+        terminal.print_json(to_json(recipe))
+    else:
+        terminal.console().print_json(data=to_json(recipe))
+
+
+def _compare(first: str, second: str, *, json: bool) -> None:
+    differences = named_recipes.difference(named_recipes.load(first), named_recipes.load(second))
+    if json:
+        terminal.print_json([to_json(vars(entry)) for entry in differences])
+        return
+    for entry in differences:
+        print(f"{entry.field}: {_value(entry.a)} in {first}, {_value(entry.b)} in {second}")
+        if entry.why:
+            print(f"    {entry.why}")
+    if not differences:
+        print(f"{first} and {second} compute the same.")
+
+
+def _parts(name: str) -> dict[str, str]:
+    """What a recipe says of itself: "what", and "command", "cost", "expected" where it says them."""
+    first, *rest = named_recipes.description(name).splitlines()
+    parts, key = {"what": first}, ""
+    for line in rest:
+        head, colon, tail = line.partition(": ")
+        if colon and head in ("Command", "Cost", "Expected"):
+            key = head.lower()
+            parts[key] = tail
+        elif key and line:
+            parts[key] += f" {line}"
+    return parts
+
+
+def _value(value: Any) -> str:
+    return "absent" if value is None else str(value)

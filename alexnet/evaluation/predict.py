@@ -1,0 +1,62 @@
+"""The answers to files, folders and what comes on standard input."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from alexnet.evaluation.classifier import Classifier, Image, Prediction, ViewsName
+
+
+def predict(
+    run: str | Path,
+    images: Image | Iterable[Image],
+    top: int = 5,
+    views: ViewsName = "centre",
+    *,
+    best: bool = False,
+    device: str = "auto",
+) -> Iterator[Prediction]:
+    """A `Prediction` for each image, in order, as they are ready; one that cannot be read tells the reason.
+
+    Args:
+        run: a run folder, a classifier file or a shipped name.
+        images: as `Classifier.predictions` takes them; besides, a folder's path stands for all visible files below
+            it, in the order of their paths, and "-" for one image on standard input.
+        top: how many labels an image.
+        best: of a run folder, take the classifier at the lowest validation error.
+
+    Raises:
+        InputError: there is no such classifier.
+    """
+    classifier = Classifier.load(run, device, best)
+    asked = [image for entry in _several(images) for image in _below(entry)]
+    given = (sys.stdin.buffer.read() if _is_standard_input(image) else image for image in asked)
+    for image, prediction in zip(asked, classifier.predictions(given, top, views), strict=True):
+        yield replace(prediction, image="-") if _is_standard_input(image) else prediction
+
+
+def _several(images: Image | Iterable[Image]) -> list[Image]:
+    if isinstance(images, str | Path | bytes):
+        return [images]
+    if isinstance(images, np.ndarray | Tensor):
+        return [images] if images.ndim == 3 else list(images)
+    return list(images)
+
+
+def _below(image: Image) -> Iterator[Image]:
+    """The visible files below `image` if it is a folder, else itself."""
+    if not isinstance(image, str | Path) or not os.path.isdir(image):
+        yield image
+        return
+    for folder, folders, names in os.walk(image):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _is_standard_input(image: Image) -> bool:
+    return isinstance(image, str) and image == "-"
