@@ -46,7 +46,12 @@ def title(axes: Axes, text: str) -> None:
 
 def words(text: str, length: int) -> str:
     """A class's words for a label: the first synonym, cut to `length` characters."""
-    first = text.split(",")[0].strip()
+    return cut(text.split(",")[0].strip(), length)
+
+
+def cut(text: str, length: int) -> str:
+    """`text` cut to `length` characters; bytes of a file's name that are no text become question marks."""
+    first = text.encode("utf-8", "replace").decode()
     return first if len(first) <= length else first[: length - 1].rstrip() + "…"
 
 

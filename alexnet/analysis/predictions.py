@@ -39,7 +39,7 @@ def predictions(
         text = axes.set_xlabel(drawing.words(names[true], _LETTERS), fontsize=9, fontweight="bold", color=drawing.INK)
         drawing.literal(text)
         if paths:
-            name = drawing.words(paths[number].rsplit("/", 1)[-1].replace(",", "‚"), _LETTERS + 6)
+            name = drawing.cut(paths[number].rsplit("/", 1)[-1], _LETTERS + 6)
             axes.set_title(name, fontsize=6, color=drawing.MUTED, pad=3, parse_math=False)
         _bars(
             figure.add_subplot(grid[2 * row + 1, column]),

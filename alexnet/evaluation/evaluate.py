@@ -114,14 +114,32 @@ def evaluate(
     if not classifiers:
         raise InputError("evaluate needs at least one classifier.")
     first, shards = classifiers[0], loader.shards
-    orders = [_order(first, other) for other in classifiers]
-    joined = _joined(first, classes)
     for classifier in classifiers:
         _require_size(classifier, shards.size)
-    count = len(shards)
-    labels = joined[torch.from_numpy(np.asarray(shards.labels, np.int64))]
-    figures = torch.zeros(4, count, dtype=torch.float64)
-    answers = torch.zeros(count, dtype=torch.int64)
+    labels = _joined(first, classes)[torch.from_numpy(np.asarray(shards.labels, np.int64))]
+    figures, answers, kept = _measured(classifiers, loader, labels, views, probabilities, progress)
+    seen = int(figures[3].sum())
+    loss, top1, top5 = (math.fsum(row) / seen if seen else math.nan for row in figures[:3].tolist())
+    numbers = (loss, top1, top5, seen, views, len(classifiers))
+    return Evaluation(*numbers, first.classes, labels, answers, figures[0], figures[1], shards.paths, kept)
+
+
+def _measured(
+    classifiers: Sequence[Classifier],
+    loader: Loader,
+    labels: Tensor,
+    views: ViewsName,
+    probabilities: bool,
+    progress: Callable[[int], object],
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of all ranks' images: float64 `[4, N]` as `_figures` gives them, int64 `[N]` answers, and probabilities if asked.
+
+    Each value stands at its image's place and is summed over images only once all are here, in stored order: so the
+    figures do not depend on who computed them.
+    """
+    first, count = classifiers[0], len(labels)
+    orders = [_order(first, other) for other in classifiers]
+    figures, answers = torch.zeros(4, count, dtype=torch.float64), torch.zeros(count, dtype=torch.int64)
     kept = torch.zeros(count, len(first.classes)) if probabilities else None
     for batch in loader.in_order():
         places = batch.indices.cpu()
@@ -132,24 +150,8 @@ def evaluate(
             kept[places] = logs.exp().cpu()
         progress(batch.count)
     device = first.network.devices[0]
-    figures, answers = _from_all(figures, device), _from_all(answers, device)
-    seen = int(figures[3].sum())
-    loss, top1, top5 = (math.fsum(row) / seen if seen else math.nan for row in figures[:3].tolist())
-    return Evaluation(
-        loss=loss,
-        top1_error=top1,
-        top5_error=top5,
-        images=seen,
-        views=views,
-        models=len(classifiers),
-        classes=tuple(first.classes),
-        labels=labels,
-        answers=answers,
-        losses=figures[0],
-        top1_errors=figures[1],
-        paths=shards.paths,
-        probabilities=None if kept is None else _from_all(kept, device),
-    )
+    everything = None if kept is None else _from_all(kept, device)
+    return _from_all(figures, device), _from_all(answers, device), everything
 
 
 def write(folder: Path, evaluation: Evaluation) -> None:

@@ -1,0 +1,246 @@
+"""A classifier's file, its way from any picture to an answer, and what it says of bad ones."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from alexnet.data.decoding import encode, picture
+from alexnet.data.shards import ClassName
+from alexnet.errors import InputError
+from alexnet.evaluation.classifier import Classifier, find
+
+
+def photograph(seed=0, height=70, width=90):
+    low = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
+    return np.asarray(Image.fromarray(low).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def saved(make_classifier, tmp_path):
+    classifier = make_classifier()
+    classifier.temperature, classifier.commit = 1.5, "abc"
+    classifier.recipe, classifier.lineage = {"name": "cifar10-11", "seeds": {"data": 1}}, [{"name": "first"}]
+    classifier.save(tmp_path / "c.safetensors")
+    return classifier, tmp_path / "c.safetensors"
+
+
+def test_a_file_holds_everything(saved):
+    classifier, path = saved
+    loaded = Classifier.load(path, "cpu")
+    for name in ("views", "classes", "size", "geometry", "orientation", "temperature", "recipe", "commit"):
+        assert getattr(loaded, name) == getattr(classifier, name), name
+    assert list(loaded.lineage) == list(classifier.lineage)
+    assert loaded.network.config == classifier.network.config
+    assert not loaded.network.training
+    for name, value in classifier.network.whole().items():
+        assert torch.equal(loaded.network.whole()[name], value)
+    assert torch.equal(loaded.statistics.mean, classifier.statistics.mean)
+    assert torch.equal(loaded.statistics.covariance, classifier.statistics.covariance)
+    image = photograph()
+    assert loaded.predict([image]) == classifier.predict([image])
+
+
+def test_the_same_content_gives_the_same_bytes(saved, make_classifier, tmp_path):
+    classifier, path = saved
+    for number in range(3):
+        Classifier.load(path, "cpu").save(tmp_path / f"{number}")
+        assert (tmp_path / f"{number}").read_bytes() == path.read_bytes()
+    classifier.network.to(memory_format=torch.channels_last)
+    classifier.save(tmp_path / "strided")
+    assert (tmp_path / "strided").read_bytes() == path.read_bytes()
+    make_classifier(seed=3).save(tmp_path / "other")
+    assert (tmp_path / "other").read_bytes() != path.read_bytes()
+
+
+def test_its_metadata_is_one_object_with_sorted_keys_and_no_place(saved):
+    with safe_open(saved[1], "pt") as file:
+        metadata = file.metadata()
+    assert list(metadata) == ["alexnet"]
+    described = json.loads(metadata["alexnet"])
+    assert json.dumps(described, sort_keys=True, separators=(",", ":")) == metadata["alexnet"]
+    assert str(saved[1].parent) not in metadata["alexnet"]
+    assert described["format"] == 1
+
+
+def test_half_is_half_as_large_and_computes_in_float32(saved, tmp_path):
+    classifier, _ = saved
+    classifier.save(tmp_path / "half", half=True)
+    loaded = Classifier.load(tmp_path / "half", "cpu")
+    assert load_file(tmp_path / "half")["conv1.weight"].dtype == torch.float16
+    assert {p.dtype for p in loaded.network.parameters()} == {torch.float32}
+    assert loaded.statistics.mean.dtype == torch.float32
+    images = loaded.pixels([photograph()])
+    torch.testing.assert_close(loaded.probabilities(images), classifier.probabilities(images), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, 0.5, 0.999])
+def test_a_truncated_file_is_named(saved, kept):
+    data = saved[1].read_bytes()
+    saved[1].write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    with pytest.raises(InputError, match=r"c\.safetensors is no classifier file, or a damaged one"):
+        Classifier.load(saved[1], "cpu")
+
+
+def changed(path, **values):
+    with safe_open(path, "pt") as file:
+        described = json.loads(file.metadata()["alexnet"])
+    save_file(load_file(path), path, {"alexnet": json.dumps(described | values)})
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"format": 2}, "format 2; this alexnet reads up to 1: upgrade"),
+        ({"format": None}, "format None"),
+        ({"colours": 1}, "unknown field 'colours'"),
+        ({"geometry": "cut"}, r"geometry is 'cut'; it can be 'crop'"),
+        ({"classes": [{"name": "a", "words": ""}]}, "names 1 classes for 7 outputs"),
+        ({"size": 64}, r"tensor 'mean' is \[3, 32, 32\]; \[3, 64, 64\] was expected"),
+        ({"temperature": 0.0}, "temperature 0.0; it must be above 0"),
+    ],
+)
+def test_a_wrong_description_is_named(saved, values, sentence):
+    changed(saved[1], **values)
+    with pytest.raises(InputError, match=sentence) as error:
+        Classifier.load(saved[1], "cpu")
+    assert str(saved[1]) in str(error.value)
+
+
+def test_wrong_tensors_are_named(saved):
+    path = saved[1]
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    for wrong, sentence in (
+        (tensors | {"fc10.bias": torch.zeros(3)}, r"'fc10.bias' is \[3\]; \[7\] was expected"),
+        (tensors | {"more": torch.zeros(3)}, "'more' is .*no such tensor was expected"),
+        ({n: v for n, v in tensors.items() if n != "conv2.weight"}, "'conv2.weight' is missing"),
+    ):
+        save_file(wrong, path, metadata)
+        with pytest.raises(InputError, match=sentence) as error:
+            Classifier.load(path, "cpu")
+        assert str(path) in str(error.value)
+    save_file(tensors, path)
+    with pytest.raises(InputError, match="without a classifier's description"):
+        Classifier.load(path, "cpu")
+
+
+def test_a_field_that_an_older_file_lacks_is_said_aloud(saved, capsys):
+    with safe_open(saved[1], "pt") as file:
+        described = json.loads(file.metadata()["alexnet"])
+    del described["views"]["colour_scale"]
+    save_file(load_file(saved[1]), saved[1], {"alexnet": json.dumps(described)})
+    assert Classifier.load(saved[1], "cpu").views.colour_scale == 0.1
+    assert "does not say" in capsys.readouterr().err
+
+
+def test_where_a_classifier_is_found(saved, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(InputError, match=r"holds no weights\.safetensors"):
+        find(run)
+    for name in ("weights", "best"):
+        (run / f"{name}.safetensors").write_bytes(saved[1].read_bytes())
+    assert (find(run).name, find(run, best=True).name) == ("weights.safetensors", "best.safetensors")
+    with pytest.raises(InputError, match=r"nosuch is neither .* nor the name of a shipped one \("):
+        Classifier.load("nosuch")
+
+
+def test_every_kind_of_picture_takes_the_same_way(make_classifier, tmp_path):
+    classifier, pixels = make_classifier(), photograph()
+    (tmp_path / "a.png").write_bytes(png(pixels))
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    kinds = [str(tmp_path / "a.png"), tmp_path / "a.png", png(pixels), pixels, tensor]
+    answers = classifier.predict(kinds, top=3)
+    assert all(answer == answers[0] for answer in answers)
+    assert [len(answer) for answer in answers] == [3] * 5
+    # As a prepared set would store it.
+    stored = torch.from_numpy(picture(png(pixels), 32, "crop").copy()).permute(2, 0, 1)[None]
+    assert torch.equal(classifier.pixels(kinds[0]), stored)
+    probabilities = classifier.probabilities(stored)[0]
+    assert probabilities.sum().item() == pytest.approx(1)
+    best = probabilities.topk(3)
+    for (label, probability), index, value in zip(answers[0], best.indices.tolist(), best.values.tolist(), strict=True):
+        assert label == classifier.classes[index].words
+        assert probability == pytest.approx(value, abs=1e-6)
+
+
+def test_one_image_or_a_batch_in_one_array(make_classifier):
+    classifier, pixels = make_classifier(), photograph(height=32, width=32)
+    alone = classifier.predict(pixels, top=20)
+    assert (len(alone), len(alone[0])) == (1, 7)
+    tensor = torch.from_numpy(np.stack([pixels, pixels[::-1]])).permute(0, 3, 1, 2)
+    assert len(classifier.predict(tensor)) == 2
+    assert classifier.predict([]) == []
+
+
+def test_a_bad_image_does_not_stop_the_others(make_classifier, tmp_path):
+    classifier, good = make_classifier(), photograph()
+    jpeg = encode(photograph(height=200, width=200))
+    bad = [tmp_path / "missing.jpg", jpeg[: len(jpeg) // 2], b"", b"text", good.astype(np.float32), good[:0], tmp_path]
+    images = [good, *bad, torch.zeros(4, 8, 8, dtype=torch.uint8), good]
+    found = list(classifier.predictions(images, top=1))
+    assert [p.error is None for p in found] == [True, *[False] * 8, True]
+    assert found[0].answers == found[-1].answers
+    assert found[1].to_json() == {
+        "image": str(tmp_path / "missing.jpg"),
+        "error": "cannot be read: No such file or directory",
+    }
+    assert [p.image for p in found[2:4]] == ["image 3", "image 4"]
+    assert found[0].to_json()["predictions"][0]["label"] == found[0].answers[0][0]
+    with pytest.raises(InputError, match=r"missing\.jpg: cannot be read"):
+        classifier.predict(images)
+    with pytest.raises(InputError, match="image 2: "):
+        classifier.pixels([good, b"text"])
+
+
+def test_predictions_are_ready_before_the_last_image_is_read(make_classifier):
+    classifier, drawn = make_classifier(), []
+
+    def endless():
+        while True:
+            drawn.append(1)
+            yield photograph()
+
+    answers = classifier.predictions(endless())
+    assert next(answers).error is None
+    assert len(drawn) < 200
+
+
+def test_equal_words_are_told_apart_by_name(make_classifier):
+    classifier = make_classifier("abc")
+    classifier.classes = (ClassName("n1", "crane"), ClassName("n2", "crane"), ClassName("n3", ""))
+    assert classifier.labels == ["crane (n1)", "crane (n2)", "n3"]
+
+
+def test_a_certain_network_has_a_finite_loss(make_classifier):
+    classifier = make_classifier()
+    classifier.network.load_whole({n: v * 3 for n, v in classifier.network.whole().items()})
+    images = classifier.pixels([photograph(seed) for seed in range(4)])
+    for views in ("centre", "ten"):
+        logs = classifier.log_probabilities(images, views)
+        assert logs.min() < -200
+        assert torch.isfinite(logs).all()
+
+
+def test_stages_are_the_networks_and_can_be_edited(make_classifier):
+    classifier, image = make_classifier(), photograph()
+    stages = classifier.stages(image)
+    assert list(stages) == [row.name for row in classifier.network.rows]
+    logs = stages["fc10"].log_softmax(1)
+    torch.testing.assert_close(logs, classifier.log_probabilities(classifier.pixels(image)))
+    lesioned = classifier.stages(image, only=["fc10"], edit={"conv1": torch.zeros_like})
+    assert list(lesioned) == ["fc10"]
+    assert not torch.equal(lesioned["fc10"], stages["fc10"])
