@@ -1,0 +1,77 @@
+"""Weights as torchvision's `alexnet` names them: `{"features.0.weight": ..., ..., "classifier.6.bias": ...}`.
+
+    model = AlexNet(TORCHVISION)
+    load(model, torch.load("alexnet-owt-7be5be79.pth", weights_only=True))
+
+TORCHVISION is the network of the recipe `one-tower`, whose views divide as torchvision's weights expect: red, green,
+blue on 0..255, less (123.675, 116.28, 103.53), over (58.395, 57.12, 57.375). Source: pytorch/vision,
+torchvision/models/alexnet.py.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from alexnet.errors import InputError
+from alexnet.interchange.shapes import require, shapes
+from alexnet.model.alexnet import AlexNetConfig, Initialisation
+from alexnet.model.network import Network
+from alexnet.model.rows import Shape
+
+TORCHVISION = AlexNetConfig(
+    towers=1,
+    kernels=(64, 192, 384, 256, 256),
+    edges="symmetric",
+    norm=False,
+    dropout_before=True,
+    dropout_scaling="inverted",
+    initialisation=Initialisation(weights="uniform"),
+)
+"""One tower of 64-192-384-256-256 kernels, two zeros on every side of the image, no response norm, inverted dropout
+before fc6 and fc7; 61,100,840 parameters."""
+
+_THEIRS = {
+    "conv1": "features.0",
+    "conv2": "features.3",
+    "conv3": "features.6",
+    "conv4": "features.8",
+    "conv5": "features.10",
+    "fc6": "classifier.1",
+    "fc7": "classifier.4",
+    "fc8": "classifier.6",
+}
+
+
+def state(model: Network) -> dict[str, Tensor]:
+    """The weights of `model` for torchvision's `load_state_dict`: float32 on the CPU, copied, in its order.
+
+    Raises:
+        InputError: `model` does not have torchvision's eight layers in one tower.
+    """
+    expected, whole = _expected(model), model.whole()
+    return {theirs: whole[ours] for theirs, ours in zip(expected, _ours(), strict=True)}
+
+
+def load(model: Network, state: Mapping[str, Tensor]) -> None:
+    """Nothing; the weights of `model` are those of `state`.
+
+    Raises:
+        InputError: `model` does not have torchvision's eight layers in one tower, or a tensor is missing, unknown or
+            of another shape; the model is then untouched.
+    """
+    expected = _expected(model)
+    require(expected, {name: tuple(tensor.shape) for name, tensor in state.items()}, "the state dict")
+    model.load_whole({ours: state[theirs] for theirs, ours in zip(expected, _ours(), strict=True)})
+
+
+def _ours() -> list[str]:
+    return [f"{layer}.{part}" for layer in _THEIRS for part in ("weight", "bias")]
+
+
+def _expected(model: Network) -> dict[str, Shape]:
+    """The shapes of `model`'s tensors under torchvision's names, in its order."""
+    own = shapes(model)
+    require(dict.fromkeys(_THEIRS, ()), dict.fromkeys(own, ()), "the network (torchvision's is TORCHVISION)")
+    if any(row.towers > 1 for row in model.rows):
+        raise InputError("the network has two towers and torchvision's alexnet has one: build it from TORCHVISION.")
+    return {f"{theirs}.{part}": own[layer][part] for layer, theirs in _THEIRS.items() for part in ("weight", "bias")}
