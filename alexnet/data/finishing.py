@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from alexnet import files
 from alexnet.data import packing
+from alexnet.data.decoding import GREY
 from alexnet.data.packing import Record, Settings, Sums
 from alexnet.data.shards import PreparedSet
 from alexnet.data.source import Item, Source
@@ -21,6 +22,7 @@ COLOUR = (
     "RGB; grey repeated, palette looked up, alpha over white, 16 bits scaled to 8, CMYK and YCCK by Pillow, "
     "first frame, embedded colour profiles ignored"
 )
+RESIZING = "area average when shrinking, bicubic when enlarging; a JPEG at 1/2 or 1/4 while twice the size remains"
 
 
 def describe(
@@ -60,6 +62,8 @@ def describe(
         "geometry": settings.geometry,
         "orientation": settings.orientation,
         "colour": COLOUR,
+        "resizing": None if source.decoded else RESIZING,
+        "padding": list(GREY) if settings.geometry == "pad" and not source.decoded else None,
         "classes": [{"name": c.name, "words": c.words} for c in source.classes],
         "splits": splits,
         "rejected": len(rejected),
