@@ -1,5 +1,6 @@
 """The commands that span chapters, as sequences of lower calls: train, resume, finetune, evaluate."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from alexnet.data.shards import PreparedSet
 from alexnet.evaluation import evaluate as evaluation
 from alexnet.evaluation.classifier import Classifier, ViewsName, find
 from alexnet.evaluation.evaluate import Evaluation
+from alexnet.model.alexnet import AlexNetConfig
+from alexnet.model.cifar10 import Cifar10Config
 from alexnet.training import train as training
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.run import Run
+from alexnet.training.step import NotFinite
+from alexnet.training.train import Stopped
 
 
 def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None, start: Path | None = None) -> Run:
@@ -21,10 +26,12 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
     Arguments and errors are those of `alexnet.training.train.train`.
     """
     try:
-        return training.train(recipe, data, run, machine, start)
-    finally:
-        if distributed.rank() == 0 and (run / "journal.jsonl").is_file():
-            report(run)
+        trained = training.train(recipe, data, run, machine, start)
+    except (Stopped, NotFinite):
+        _tell(run)
+        raise
+    _tell(run)
+    return trained
 
 
 def resume(run: Path, data: Path | None = None, machine: Machine | None = None) -> Run:
@@ -37,8 +44,7 @@ def resume(run: Path, data: Path | None = None, machine: Machine | None = None) 
         InputError: there is no run, or the set is another.
     """
     opened = Run.open(run)
-    start = opened.data.get("start")
-    return train(opened.recipe, data or Path(opened.data["path"]), run, machine, Path(start["path"]) if start else None)
+    return train(opened.recipe, data or Path(opened.data["path"]), run, machine, opened.start)
 
 
 def finetune(
@@ -57,7 +63,9 @@ def finetune(
         InputError: `start` is no classifier, or does not fit the set.
     """
     classifier = Classifier.load(start)
-    recipe = change(recipes.finetuning(classifier.network.config, classifier.views))
+    network = classifier.network.config
+    assert isinstance(network, AlexNetConfig | Cifar10Config)  # a classifier file holds no other
+    recipe = change(recipes.finetuning(network, classifier.views))
     return train(recipe, data, run, machine, find(start))
 
 
@@ -97,3 +105,9 @@ def evaluate(
         if out and distributed.rank() == 0:
             evaluation.write(out, result)
         return result
+
+
+def _tell(run: Path) -> None:
+    # The group of processes has ended by now, so torchrun's own number tells who draws.
+    if os.environ.get("RANK", "0") == "0":
+        report(run)

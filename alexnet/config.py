@@ -64,7 +64,7 @@ def difference(a: Any, b: Any) -> list[tuple[str, Any, Any]]:
 
 
 def nearest(word: str, words: typing.Iterable[str]) -> str:
-    """" (did you mean 'x'?)" with the nearest of `words`, or nothing when none is near."""
+    """ " (did you mean 'x'?)" with the nearest of `words`, or nothing when none is near."""
     found = difflib.get_close_matches(word, list(words), 1, 0.5)
     return f" (did you mean {found[0]!r}?)" if found else ""
 
@@ -100,7 +100,7 @@ def _dataclass(kind: Any, data: Any, where: str, defaults: list[str] | None) -> 
 def _union(kinds: tuple[Any, ...], data: Any, where: str, defaults: list[str] | None) -> Any:
     if data is None and type(None) in kinds:
         return None
-    classes = {kind.__name__: kind for kind in kinds if dataclasses.is_dataclass(kind)}
+    classes = {kind.__name__: kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)}
     if isinstance(data, dict) and classes:
         name = data.get("class") or (next(iter(classes)) if len(classes) == 1 else None)
         if name not in classes:

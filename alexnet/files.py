@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,16 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} does not exist.") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); restore it or make it anew.") from None
+
+
+def link(file: Path, name: Path) -> None:
+    """Nothing; `name` is another name of `file`, whose bytes nothing changes in place, or a copy where links fail."""
+    with write_aside(name) as aside:
+        aside.unlink()
+        try:
+            aside.hardlink_to(file.resolve())
+        except OSError:
+            shutil.copyfile(file, aside)
 
 
 def flush(path: Path) -> None:

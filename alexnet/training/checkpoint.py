@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from alexnet import config
 from alexnet.errors import InputError
 from alexnet.files import checksum, read_json, write_aside, write_json
 
@@ -82,12 +83,12 @@ def _read(file: Path) -> tuple[Position, dict[str, Tensor], dict[str, Tensor], i
         record: dict[str, Any] = read_json(file)
         if checksum(tensors_file) != record["sha256"]:
             return None
+        position: Position = config.from_json(Position, record["position"], file.name)
         tensors = load_file(tensors_file)
     except (InputError, OSError, KeyError, TypeError):
         return None
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in record["position"].items()}
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "velocities": {}}
     for key, tensor in tensors.items():
         kind, name = key.split("/", 1)
         parts[kind][name] = tensor
-    return Position(**values), parts["weights"], parts["velocities"], int(record["journal"])
+    return position, parts["weights"], parts["velocities"], int(record["journal"])

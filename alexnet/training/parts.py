@@ -56,19 +56,7 @@ class Parts:
         """The parts of `recipe` on `prepared`, the network at its initial weights or those of `beginning`."""
         device = places[0]
         statistics = (beginning.statistics if beginning else prepared.statistics()).to(device)
-        network = Network(recipe.model)
-        network.initialise(recipe.seeds.weights)
-        if beginning:
-            _start_from(network, beginning, [entry.name for entry in prepared.classes])
-        if len(places) == 2:
-            if distributed.world() > 1:
-                raise InputError(
-                    "two --machine.devices split the towers within one process: start it without torchrun."
-                )
-            network.place(places)
-        else:
-            network.to(device)
-        network.to(memory_format=torch.channels_last).train()
+        network = _network(recipe, prepared, places, beginning)
         rule = learning_rule(network, recipe.optimiser)
         forward: nn.Module = network
         if machine.compile:
@@ -76,18 +64,6 @@ class Parts:
         if distributed.world() > 1:
             forward = DistributedDataParallel(forward, broadcast_buffers=False, gradient_as_bucket_view=True)
         train, val = prepared.split("train"), prepared.split("val") if prepared.counts.get("val") else None
-        classifier = Classifier(
-            network=network,
-            views=recipe.views,
-            statistics=statistics,
-            classes=prepared.classes,
-            size=prepared.size,
-            geometry=prepared.geometry,
-            orientation=prepared.orientation,
-            recipe=config.to_json(recipe),
-            lineage=[*beginning.lineage, beginning.recipe] if beginning else [],
-            commit=environment.commit(),
-        )
         return cls(
             network=network,
             forward=forward,
@@ -100,7 +76,7 @@ class Parts:
             device=device,
             precision=recipe.precision,
             seed=recipe.seeds.data,
-            classifier=classifier,
+            classifier=_classifier(network, statistics, recipe, prepared, beginning),
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -139,6 +115,37 @@ def class_weights(loss: Loss, labels: Any, classes: int) -> Tensor:
     counts = torch.bincount(torch.as_tensor(labels), minlength=classes).double()
     present = int((counts > 0).sum())
     return (counts.sum() / (present * counts.clamp(min=1))).float()
+
+
+def _network(
+    recipe: Recipe, prepared: PreparedSet, places: Sequence[torch.device], beginning: Classifier | None
+) -> Network:
+    """The recipe's network in training mode on its devices, at its initial weights or those of `beginning`."""
+    if len(places) == 2 and distributed.world() > 1:
+        raise InputError("two --machine.devices split the towers within one process: start it without torchrun.")
+    network = Network(recipe.model)
+    network.initialise(recipe.seeds.weights)
+    if beginning:
+        _start_from(network, beginning, [entry.name for entry in prepared.classes])
+    network.place(places)
+    return network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
+
+
+def _classifier(
+    network: Network, statistics: Statistics, recipe: Recipe, prepared: PreparedSet, beginning: Classifier | None
+) -> Classifier:
+    return Classifier(
+        network=network,
+        views=recipe.views,
+        statistics=statistics,
+        classes=prepared.classes,
+        size=prepared.size,
+        geometry=prepared.geometry,
+        orientation=prepared.orientation,
+        recipe=config.to_json(recipe),
+        lineage=[*beginning.lineage, beginning.recipe] if beginning else [],
+        commit=environment.commit(),
+    )
 
 
 def _start_from(network: Network, beginning: Classifier, classes: list[str]) -> None:

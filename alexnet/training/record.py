@@ -41,6 +41,7 @@ class Record:
         self._bar = Progress(*columns, console=console, disable=not (self._speaks and console.is_terminal))
         self._task = self._bar.add_task("", total=self._batches, told="")
         self._judged = False
+        self._speed = self._waiting = 0.0
         self._began, self._waited, self._first = time.monotonic(), 0.0, Position()
 
     def __enter__(self) -> "Record":
@@ -82,6 +83,7 @@ class Record:
     def paused(self, position: Position) -> None:
         """Nothing; timing.jsonl tells how fast the batches since `begin` went."""
         seconds, speed, waiting = self._pace(position)
+        self._speed, self._waiting = speed, waiting
         if self._speaks and position.step > self._first.step:
             line = {
                 "epoch": position.epoch + 1,
@@ -138,9 +140,9 @@ class Record:
         words = f"epoch {epoch}: loss {training['loss']:.4f}, top-1 error {training['top1_error']:.4f}"
         if result:
             words += f"; validation loss {result.loss:.4f}, top-1 error {result.top1_error:.4f}"
-            answered = int((result.confusion.sum(0) > 0).sum())
-            if answered == 1 and result.images > 1 and self._classes > 1:
-                words += "  (it answers one class only: " + "the rate may be too high, or the input not scaled)"
+        words += f" ({self._speed:.0f} images/s, {self._waiting:.0%} of the time waiting for data)"
+        if result and result.answered == 1 and self._classes > 1:
+            words += "\nalexnet: every validation image got the same answer; if that stays so, lower the rate."
         self._say(words)
 
     def _warn_if_stuck(self, loss: float, step: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from alexnet import config
 from alexnet.errors import InputError
-from alexnet.files import flush, read_json, write_json
+from alexnet.files import flush, link, read_json, write_json
 from alexnet.training import journal
 from alexnet.training.recipe import Recipe
 
@@ -24,8 +24,13 @@ class Run:
     """data.json: the prepared set's "path", "fingerprint", "classes", "counts"; "start" of a fine-tuned run."""
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str, Any]) -> "Run":
+    def create(
+        cls, path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str, Any], start: Path | None = None
+    ) -> "Run":
         """The new run at `path`, which appears by one rename holding its three JSON files.
+
+        A run that begins from the classifier file `start` keeps it as start.safetensors, so that it can be resumed
+        wherever that file goes.
 
         Raises:
             InputError: something else is at `path`.
@@ -39,6 +44,8 @@ class Run:
         write_json(aside / "data.json", data)
         write_json(aside / "environment.json", {"sessions": [session]})
         (aside / "checkpoints").mkdir()
+        if start:
+            link(start, aside / "start.safetensors")
         aside.rename(path)
         flush(path.parent)
         return cls(path, recipe, data)
@@ -58,6 +65,12 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def start(self) -> Path | None:
+        """The classifier file that training began from, or None."""
+        file = self.path / "start.safetensors"
+        return file if file.is_file() else None
 
     @property
     def checkpoints(self) -> Path:

@@ -16,6 +16,10 @@ from alexnet.evaluation import metrics
 from alexnet.training.parts import Parts
 
 
+class NotFinite(InputError):
+    """The loss is not finite: training cannot go on from here."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What one step tells the loop, the same on every rank."""
@@ -38,7 +42,7 @@ def gradient_step(parts: Parts, batch: Batch, epoch: int, colour: float, micro_b
         stop: whether a signal has come to this rank.
 
     Raises:
-        InputError: the loss is not finite; the layer where that began is named, and the weights are untouched.
+        NotFinite: the loss is not finite; the layer where that began is named, and the weights are untouched.
     """
     parts.rule.zero_grad()
     pieces = list(_pieces(batch, micro_batch))
@@ -57,10 +61,10 @@ def gradient_step(parts: Parts, batch: Batch, epoch: int, colour: float, micro_b
             sums += _measured(losses, scores, piece.labels, len(batch.images)).detach()
             if last:
                 reading = _Reading(sums, stop)
-            (losses.sum() * (distributed.world() / batch.count)).backward()
+            (losses.sum() * (distributed.world() / batch.count)).backward()  # type: ignore[no-untyped-call]
     told = reading.told()
     if not math.isfinite(told.sums[0]):
-        raise InputError(_where_it_broke(parts, images, keys))
+        raise NotFinite(_where_it_broke(parts, images, keys))
     parts.rule.step()
     return told
 
@@ -96,7 +100,7 @@ class _Reading:
 
     def __init__(self, sums: Tensor, stop: bool) -> None:
         values = distributed.total(torch.cat([sums, sums.new_tensor([float(stop)])]))
-        self._event = torch.cuda.Event() if values.is_cuda else None
+        self._event = torch.cuda.Event() if values.is_cuda else None  # type: ignore[no-untyped-call]
         if self._event:
             self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._host.copy_(values, non_blocking=True)

@@ -17,7 +17,7 @@ from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.evaluate import evaluate
-from alexnet.files import checksum, write_aside
+from alexnet.files import checksum, link
 from alexnet.training import checkpoint, environment
 from alexnet.training.checkpoint import Position
 from alexnet.training.optimiser import set_rates
@@ -54,7 +54,7 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
     with distributed.joined(places[0]):
         _make_fast(machine, places[0])
         prepared = PreparedSet.open(data)
-        beginning = Classifier.load(start) if start else None
+        beginning = Classifier.load(start, str(places[0])) if start else None
         recipe = fitted(recipe, prepared)
         record = {
             "path": str(data.resolve()),
@@ -64,7 +64,7 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
             "start": {"path": str(start), "checksum": checksum(start)} if start else None,
         }
         session = environment.describe(machine, places[0])
-        folder = _opened(run, recipe, record, session)
+        folder = _opened(run, recipe, record, session, start)
         parts = Parts.assemble(folder.recipe, prepared, machine, places, beginning)
         _loop(folder, parts, machine)
         return folder
@@ -128,7 +128,7 @@ def _publish(run: Run, parts: Parts, position: Position, machine: Machine) -> No
         parts.classifier.save(run.path / "weights.safetensors")
     # Without a validation split nothing is better than the last.
     if distributed.rank() == 0 and (not position.errors or position.errors[-1] < min((*position.errors[:-1], 2.0))):
-        _link(run.path / "weights.safetensors", run.path / "best.safetensors")
+        link(run.path / "weights.safetensors", run.path / "best.safetensors")
     _keep(run, parts, machine, position.epoch)
 
 
@@ -137,30 +137,20 @@ def _keep(run: Run, parts: Parts, machine: Machine, epoch: int) -> None:
         parts.classifier.save(run.checkpoints / f"epoch-{epoch:04d}.safetensors")
 
 
-def _link(file: Path, name: Path) -> None:
-    """`name` becomes another name of `file`, whose bytes are never changed in place, or a copy where links fail."""
-    with write_aside(name) as aside:
-        aside.unlink()
-        try:
-            aside.hardlink_to(file)
-        except OSError:
-            aside.write_bytes(file.read_bytes())
-
-
 def _save(run: Run, parts: Parts, position: Position, record: Record) -> None:
     if distributed.rank() == 0:
         weights, velocities = parts.whole()
         checkpoint.save(run.checkpoints, position, weights, velocities, record.flushed())
 
 
-def _opened(path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str, Any]) -> Run:
+def _opened(path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str, Any], start: Path | None) -> Run:
     if distributed.rank() == 0:
         if (path / "recipe.json").is_file():
             run = Run.open(path)
             run.require_same(recipe, data)
             run.add_session(session)
         else:
-            Run.create(path, recipe, data, session)
+            Run.create(path, recipe, data, session, start)
     distributed.wait()
     return Run.open(path)
 
