@@ -8,7 +8,7 @@ over the rounds, from files that the system already holds in memory. Each compar
 - "loader and views": float32 `[N,3,224,224]` less each channel's mean, randomly cropped and mirrored, on the device.
 
 Nothing is kept decoded between epochs (cache "none"). Preparation, which is done once, is not counted.
-Photographs come from the folder ALEXNET_SAMPLES or ALEXNET_IMAGENETTE where set; otherwise they are drawn.
+The originals are photographs of the folder ALEXNET_SAMPLES or ALEXNET_IMAGENETTE where set, otherwise drawn.
 
     python benchmarks/loader.py [--images 1024] [--rounds 5] [--threads 2] [--batch 128] [--device auto]
 """
@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,40 +44,44 @@ WIDTH, HEIGHT = 500, 375
 
 
 def photographs() -> tuple[str, list[Path]]:
-    """What the originals are made of, in words, and the files."""
+    """What the originals are, in words, and the files they come from."""
     for name in ("ALEXNET_SAMPLES", "ALEXNET_IMAGENETTE"):
         if name in os.environ:
             found = sorted(
                 path for path in Path(os.environ[name]).rglob("*") if path.suffix.lower() in (".jpeg", ".jpg")
             )
-            return f"photographs of {name}, cut and scaled to {WIDTH}×{HEIGHT}", found[:: max(1, len(found) // 500)]
-    return f"drawn: noise with a photograph's spectrum, {WIDTH}×{HEIGHT}", []
+            found = found[:: max(1, len(found) // 1000)]
+            same = [path for path in found if Image.open(path).size == (WIDTH, HEIGHT)]
+            if len(same) >= 20:
+                return f"the {len(same)} photographs of {name} that are {WIDTH}×{HEIGHT}, byte for byte, repeated", same
+            return f"{len(found)} photographs of {name}, cut and scaled to {WIDTH}×{HEIGHT}, quality 95", found
+    return f"drawn: noise with a photograph's spectrum, {WIDTH}×{HEIGHT}, quality 95", []
 
 
-def original(sources: list[Path], number: int) -> Image.Image:
-    """One 500×375 picture: a photograph's largest 4:3 part, shifted and mirrored by number, or one that is drawn."""
-    random = np.random.default_rng(number)
+def original(sources: list[Path], number: int) -> bytes:
+    """A 500×375 JPEG: a photograph as it is if it has that size, else its central 4:3 part; or one that is drawn."""
     if sources:
-        picture = Image.open(sources[number % len(sources)]).convert("RGB")
-        scale = min(picture.width / WIDTH, picture.height / HEIGHT)
-        width, height = int(WIDTH * scale), int(HEIGHT * scale)
-        left, top = random.integers(0, picture.width - width + 1), random.integers(0, picture.height - height + 1)
-        picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS, (left, top, left + width, top + height))
-        return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.integers(2) else picture
-    frequency = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)) + 1 / WIDTH
-    spectrum = np.fft.rfft2(random.normal(size=(3, HEIGHT, WIDTH))) / frequency
-    noise = np.fft.irfft2(spectrum, (HEIGHT, WIDTH))
-    pixels = 120 + 55 * noise / noise.std((1, 2), keepdims=True)
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
+        source = sources[number % len(sources)]
+        picture = Image.open(source)
+        if picture.size == (WIDTH, HEIGHT):
+            return source.read_bytes()
+        picture = ImageOps.fit(picture.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    else:
+        frequency = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)) + 1 / WIDTH
+        white = np.random.default_rng(number).normal(size=(3, HEIGHT, WIDTH))
+        noise = np.fft.irfft2(np.fft.rfft2(white) / frequency, (HEIGHT, WIDTH))
+        pixels = 120 + 55 * noise / noise.std((1, 2), keepdims=True)
+        picture = Image.fromarray(np.ascontiguousarray(pixels.clip(0, 255).astype(np.uint8).transpose(1, 2, 0)))
+    jpeg = io.BytesIO()
+    picture.save(jpeg, "JPEG", quality=95)
+    return jpeg.getvalue()
 
 
 def write_originals(folder: Path, sources: list[Path], count: int, threads: int) -> float:
-    """The mean size of a file in kB; `folder` holds `count` JPEGs of quality 95 in ten classes."""
+    """The mean size of a file in kB; `folder` holds `count` originals in ten classes."""
 
     def write(number: int) -> int:
-        path = folder / f"class{number % 10}" / f"{number:05d}.JPEG"
-        original(sources, number).save(path, quality=95)
-        return path.stat().st_size
+        return (folder / f"class{number % 10}" / f"{number:05d}.JPEG").write_bytes(original(sources, number))
 
     for number in range(10):
         (folder / f"class{number}").mkdir(parents=True)
@@ -178,7 +182,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     for what, encoding in itertools.product(views, prepared):
         our, their = statistics.median(rates[encoding, what]), statistics.median(rates["rival", what])
         line = {
-            "what": what, "source": f"{encoding} shards", "rival_source": made_of, "rival_kB": round(kilobytes, 1),
+            "what": what, "source": f"{encoding} shards", "originals": made_of, "original_kB": round(kilobytes, 1),
             "images": options.images, "threads": options.threads, "rival_workers": options.threads,
             "batch": options.batch, "device": str(device), "cpu": processor(), "rounds": options.rounds,
             "unit": "images/s", "ours": round(our), "rival": round(their), "ratio": round(our / their, 1),
