@@ -1,6 +1,7 @@
 """A run's figures and its report.html: one file that shows what was computed, how it went, where and how fast."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
         best = min(validated, key=lambda line: line["validation"]["top1_error"])
         found += [
             (f"{last['top1_error']:.4f}", f"validation top-1 error, ± {spread:.4f}"),
-            (f"{last['top5_error']:.4f}", "validation top-5 error"),
+            *([(f"{last['top5_error']:.4f}", "validation top-5 error")] if len(run.data["classes"]) > 5 else []),
             (f"{last['loss']:.4f}", "validation loss"),
             (f"{best['validation']['top1_error']:.4f}", f"lowest top-1 error, after epoch {best['epoch']}"),
         ]
@@ -211,7 +212,7 @@ def _what(run: Run, sessions: list[dict[str, Any]]) -> list[tuple[str, str]]:
         ("fingerprint of the data", run.data["fingerprint"]),
         *([("started from", f"{start['path']} ({start['checksum']})")] if start else []),
         *([("command", sessions[0].get("command", "")), ("code", sessions[0].get("commit", ""))] if sessions else []),
-        ("drawn anew by", f"alexnet report {run.path}"),
+        ("drawn anew by", shlex.join(["alexnet", "report", str(run.path)])),
     ]
 
 
