@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet.data.shards import ClassName
-from alexnet.data.source import SPLITS, Item, Source
+from alexnet.data.shards import SPLITS, ClassName
+from alexnet.data.source import Item, Source
 from alexnet.errors import InputError
 
 

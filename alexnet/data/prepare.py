@@ -14,8 +14,8 @@ from alexnet.data import cifar10, finishing, folders, ilsvrc, packing
 from alexnet.data.decoding import LIMIT, Geometry
 from alexnet.data.packing import Settings
 from alexnet.data.progress import bar
-from alexnet.data.shards import FORMAT, PreparedSet, partial
-from alexnet.data.source import SPLITS, Item, Source, divide
+from alexnet.data.shards import FORMAT, SPLITS, PreparedSet, partial
+from alexnet.data.source import Item, Source, divide
 from alexnet.errors import InputError
 
 

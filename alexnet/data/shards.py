@@ -36,6 +36,7 @@ from alexnet.data.views import Statistics
 from alexnet.errors import InputError
 
 FORMAT = 1
+SPLITS = ("train", "val", "test")
 _HEADER = 128
 
 
@@ -169,7 +170,8 @@ class PreparedSet:
         self.geometry: Geometry = description["geometry"]
         self.orientation: bool = description["orientation"]
         self.classes = tuple(ClassName(entry["name"], entry["words"]) for entry in description["classes"])
-        self.counts: dict[str, int] = {name: split["images"] for name, split in description["splits"].items()}
+        splits = description["splits"]
+        self.counts: dict[str, int] = {name: splits[name]["images"] for name in SPLITS if name in splits}
         self.rejected: int = description["rejected"]
         self.fingerprint = fingerprint(description)
 
@@ -199,7 +201,7 @@ class PreparedSet:
         splits = self.description["splits"]
         if name not in splits:
             way = "; `alexnet prepare` with `--holdout 0.1` takes one out of train" if name == "val" else ""
-            raise InputError(f"{self.path} has no split {name!r}; it has {', '.join(splits)}{way}.")
+            raise InputError(f"{self.path} has no split {name!r}; it has {', '.join(self.counts)}{way}.")
         shards = [(shard["file"], shard["images"]) for shard in splits[name]["shards"]]
         try:
             return Shards(self.path / name, shards, self.size, self.encoding)

@@ -13,8 +13,6 @@ from alexnet.data.decoding import Refused
 from alexnet.data.shards import ClassName
 from alexnet.errors import InputError
 
-SPLITS = ("train", "val", "test")
-
 
 class Item(NamedTuple):
     """One picture of a source, not yet read: a million of them fit in memory."""
