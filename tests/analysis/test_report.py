@@ -25,7 +25,7 @@ CLASSES = ["<script>alert(1)</script>", "b$b$"]
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """Two prepared sets of 12 pictures: with val and test splits, and without."""
+    """Prepared sets of 12 pictures: with val and test splits, with neither, and with test alone."""
     folder = tmp_path_factory.mktemp("sets")
     random = np.random.default_rng(0)
     for label, name in enumerate(("a", "b")):
@@ -35,6 +35,7 @@ def sets(tmp_path_factory):
             Image.fromarray(pixels.astype(np.uint8)).save(folder / "source" / name / f"{i}.png")
     prepare(folder / "source", folder / "split", encoding="raw", holdout=0.3, test=0.3, workers=1)
     prepare(folder / "source", folder / "whole", encoding="raw", workers=1)
+    prepare(folder / "source", folder / "tested", encoding="raw", test=0.3, workers=1)
     return folder
 
 
@@ -104,12 +105,12 @@ def test_a_report_holds_numbers_and_figures_and_needs_no_other_host(sets, tmp_pa
 def test_the_test_split_is_never_looked_at(sets, tmp_path, monkeypatch):
     looked, split = [], PreparedSet.split
     monkeypatch.setattr(PreparedSet, "split", lambda self, name: looked.append(name) or split(self, name))
-    for name, expected in (("split", ["val"]), ("whole", ["train"])):
+    for name, expected in (("split", ["val"]), ("whole", ["train"]), ("tested", ["train"])):
         looked.clear()
         make_run(tmp_path / name, PreparedSet.open(sets / name))
         text = text_of(report(tmp_path / name, "cpu"))
         assert looked == expected
-        assert ("training images (the set has no validation split)" in text) == (name == "whole")
+        assert ("training images (the set has no validation split)" in text) == (name != "split")
 
 
 def test_a_living_run_has_a_report_before_its_first_epoch_ends(sets, tmp_path):

@@ -12,8 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from alexnet.data.decoding import encode, picture
 from alexnet.data.shards import ClassName
+from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, find
+from alexnet.model.alexnet import AlexNetConfig
+from alexnet.model.network import Network
 
 
 def photograph(seed=0, height=70, width=90):
@@ -177,6 +180,18 @@ def test_every_kind_of_picture_takes_the_same_way(make_classifier, tmp_path):
         assert probability == pytest.approx(value, abs=1e-6)
 
 
+def test_a_photograph_is_turned_unless_the_set_was_not(make_classifier):
+    """The training pictures' policy goes on in the classifier."""
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 3
+    Image.fromarray(photograph(height=64, width=64)).save(buffer, "jpeg", quality=95, exif=exif)
+    classifier = make_classifier()
+    turned = classifier.pixels(buffer.getvalue())
+    classifier.orientation = False
+    assert (classifier.pixels(buffer.getvalue()).flip(2, 3).int() - turned.int()).abs().max() <= 1
+    assert not torch.equal(classifier.pixels(buffer.getvalue()), turned)
+
+
 def test_one_image_or_a_batch_in_one_array(make_classifier):
     classifier, pixels = make_classifier(), photograph(height=32, width=32)
     alone = classifier.predict(pixels, top=20)
@@ -244,3 +259,18 @@ def test_stages_are_the_networks_and_can_be_edited(make_classifier):
     lesioned = classifier.stages(image, only=["fc10"], edit={"conv1": torch.zeros_like})
     assert list(lesioned) == ["fc10"]
     assert not torch.equal(lesioned["fc10"], stages["fc10"])
+
+
+def test_a_network_placed_on_two_devices_is_the_same_classifier(tmp_path):
+    network = Network(AlexNetConfig(classes=3, width=0.03))
+    network.initialise(0)
+    statistics = Statistics(torch.full((3, 256, 256), 120.0), torch.eye(3, dtype=torch.float64))
+    classifier = Classifier(network, Views(divisor=60.0), statistics, tuple(ClassName(c, c) for c in "abc"))
+    images = classifier.pixels([photograph(seed) for seed in range(3)])
+    whole = classifier.probabilities(images, "ten")
+    classifier.save(tmp_path / "whole")
+    network.place(["cpu", "cpu"]).train()
+    torch.testing.assert_close(classifier.probabilities(images, "ten"), whole)
+    assert network.training
+    classifier.save(tmp_path / "placed")
+    assert (tmp_path / "placed").read_bytes() == (tmp_path / "whole").read_bytes()
