@@ -173,3 +173,13 @@ def test_refusals(tmp_path: Path) -> None:
     np.save(tmp_path / "set/train/labels.npy", LABELS[:5])
     with pytest.raises(InputError, match="disagree"):
         PreparedSet.open(tmp_path / "set").split("train")
+
+
+def test_webdataset_reads_a_jpeg_shard(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    write_set(tmp_path / "set", "jpeg")
+    samples = list(webdataset.WebDataset(str(tmp_path / "set/train/shard-00001.tar"), shardshuffle=False))
+    assert [(s["__key__"], s["cls"], json.loads(s["json"])["path"]) for s in samples] == [
+        (f"{i:08d}", str(LABELS[i]).encode(), PATHS[i]) for i in range(4, 7)
+    ]
+    assert [s["jpg"] for s in samples] == jpegs()[4:]
