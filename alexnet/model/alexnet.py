@@ -120,8 +120,8 @@ class AlexNetConfig:
         pools: list[Row] = [self._pool("1"), self._pool("2")]
         if "conv2" in self.without:
             return pools[-1:] if "conv1" not in self.without else pools
-        conv = Convolution("conv2", self._count(self.kernels[1]), 5, 1, *(2 * [2 if self.overlap else 1]))
-        norm = self._norm("2")
+        norm, pad = self._norm("2"), 2 if self.overlap else 1
+        conv = Convolution("conv2", self._count(self.kernels[1]), 5, 1, pad, pad)
         if self.same_map_norm:
             norm.append(SameMapNorm("mapnorm2"))
         if "conv1" not in self.without:

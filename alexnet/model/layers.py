@@ -23,10 +23,37 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shapes["bias"]))
 
     def forward(self, maps: Tensor) -> Tensor:
-        before, after = self.row.before, self.row.after
-        if before != after:
-            maps, before = F.pad(maps, (before, after, before, after)), 0
-        return F.conv2d(maps, self.weight, self.bias, self.row.stride, before, groups=self.groups)
+        row = self.row
+        if row.stride > 1 and self.groups == 1:
+            return F.conv2d(self._gathered(maps), self._gathered_weight(), self.bias)
+        if row.before != row.after:
+            extra = row.after - row.before
+            maps = F.pad(maps, (0, extra, 0, extra) if extra > 0 else (-extra, 0, -extra, 0))
+        return F.conv2d(maps, self.weight, self.bias, row.stride, min(row.before, row.after), groups=self.groups)
+
+    # A strided convolution equals one of stride 1 over blocks of stride x stride pixels, with a block's pixels as
+    # maps and the kernels filled up with zeros to whole blocks. For conv1's 3 maps this is the faster by 2 on a CPU
+    # in bf16: 48 maps fill the machine's tiles, 3 do not.
+
+    def _gathered(self, maps: Tensor) -> Tensor:
+        """`maps` as `[N, maps * stride**2, blocks, blocks]`, padded."""
+        row, device = self.row, maps.device.type
+        if torch.is_autocast_enabled(device):
+            maps = maps.to(torch.get_autocast_dtype(device))
+        across, sides = -(-row.size // row.stride) - 1, maps.shape[2:]
+        blocks = [(side + row.before + row.after - row.size) // row.stride + 1 + across for side in sides]
+        down, right = (count * row.stride - side - row.before for count, side in zip(blocks, sides, strict=True))
+        maps = F.pad(maps, (row.before, right, row.before, down))
+        cut = maps.permute(0, 2, 3, 1).reshape(len(maps), blocks[0], row.stride, blocks[1], row.stride, -1)
+        return cut.transpose(2, 3).reshape(len(maps), *blocks, -1).permute(0, 3, 1, 2)
+
+    def _gathered_weight(self) -> Tensor:
+        """The weights as `[kernels, maps * stride**2, blocks, blocks]`."""
+        stride, count = self.row.stride, -(-self.row.size // self.row.stride)
+        extra = count * stride - self.row.size
+        filled = F.pad(self.weight, (0, extra, 0, extra)).permute(0, 2, 3, 1)
+        cut = filled.reshape(self.row.kernels, count, stride, count, stride, -1)
+        return cut.transpose(2, 3).reshape(self.row.kernels, count, count, -1).permute(0, 3, 1, 2)
 
 
 class LocallyConnected(nn.Module):
@@ -59,8 +86,8 @@ class Dense(nn.Module):
         units = maps.flatten(1)
         if self.groups == 1:
             return F.linear(units, self.weight, self.bias)
-        inputs = units.unflatten(1, (self.groups, -1)).transpose(0, 1)
-        weights = self.weight.unflatten(0, (self.groups, -1)).transpose(1, 2)
+        inputs = units.view(len(units), self.groups, -1).transpose(0, 1)
+        weights = self.weight.view(self.groups, -1, self.weight.shape[1]).transpose(1, 2)
         return torch.bmm(inputs, weights).transpose(0, 1).flatten(1) + self.bias
 
 

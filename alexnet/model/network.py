@@ -48,7 +48,7 @@ class Network(nn.Module):
 
     def initialise(self, seed: int) -> None:
         """Nothing; weights and biases start as the config says, a function of (seed, row) whatever the placement."""
-        state = {}
+        state: dict[str, Tensor] = {}
         for row in self.rows:
             first = layers.initial(row, self._shapes[row.name], seed)
             state |= {f"{row.name}.{name}": tensor for name, tensor in first.items()}
@@ -89,7 +89,8 @@ class Network(nn.Module):
             if name not in names:
                 raise InputError(f"there is no stage {name!r}{nearest(name, names)}; there are {', '.join(names)}.")
         wanted = set(names if only is None else only)
-        maps, found = self._entering(images), {}
+        maps = self._entering(images)
+        found: dict[str, Tensor] = {}
         for row in self.rows:
             if not wanted - found.keys():
                 break

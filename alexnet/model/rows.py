@@ -208,7 +208,8 @@ def multiply_adds(row: Row, shape: Shape) -> int:
 
 def input_shapes(rows: tuple[Row, ...], side: int) -> dict[str, Shape]:
     """The shape that each row, by name, reads when the images are `[3, side, side]`, towers joined."""
-    shapes, shape = {}, (3, side, side)
+    shapes: dict[str, Shape] = {}
+    shape: Shape = (3, side, side)
     for row in rows:
         shapes[row.name] = shape
         shape = output_shape(row, shape)
