@@ -1,6 +1,7 @@
 """The decoding policy: every kind of file becomes the RGB it shows, or is refused with a reason."""
 
 import gzip
+import contextlib
 import io
 import struct
 import zlib
@@ -285,9 +286,5 @@ def test_damage_of_any_kind_is_a_refusal_or_a_picture(form: str) -> None:
         data = whole.copy()
         places = random.integers(0, len(data) if random.random() < 0.5 else 120, random.integers(1, 6))
         data[places] = random.integers(0, 256, len(places))
-        try:
-            pixels = decode(data.tobytes(), limit=10_000_000)
-        except Refused as refusal:
-            assert refusal.reason
-        else:
-            assert pixels.ndim == 3
+        with contextlib.suppress(Refused):
+            assert decode(data.tobytes(), limit=10_000_000).shape[2] == 3

@@ -176,9 +176,10 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_webdataset_reads_a_jpeg_shard(tmp_path: Path) -> None:
-    webdataset = pytest.importorskip("webdataset")
+    iterators = pytest.importorskip("webdataset.tariterators")
     write_set(tmp_path / "set", "jpeg")
-    samples = list(webdataset.WebDataset(str(tmp_path / "set/train/shard-00001.tar"), shardshuffle=False))
+    with (tmp_path / "set/train/shard-00001.tar").open("rb") as file:
+        samples = list(iterators.group_by_keys(iterators.tar_file_iterator(file)))
     assert [(s["__key__"], s["cls"], json.loads(s["json"])["path"]) for s in samples] == [
         (f"{i:08d}", str(LABELS[i]).encode(), PATHS[i]) for i in range(4, 7)
     ]
