@@ -56,6 +56,18 @@ def describe(
     names = ("statistics.safetensors", "rejected.csv", "identical.csv")
     return {
         **identity,
+        **_policies(source, settings),
+        "classes": [{"name": c.name, "words": c.words} for c in source.classes],
+        "splits": splits,
+        "rejected": len(rejected),
+        "identical": len({row[0] for row in identical}),
+        "files": {name: files.checksum(folder / name) for name in names},
+    }
+
+
+def _policies(source: Source, settings: Settings) -> dict[str, Any]:
+    """How the pictures became what is stored."""
+    return {
         "source": source.kind,
         "size": source.size,
         "encoding": settings.encoding,
@@ -64,11 +76,6 @@ def describe(
         "colour": COLOUR,
         "resizing": None if source.decoded else RESIZING,
         "padding": list(GREY) if settings.geometry == "pad" and not source.decoded else None,
-        "classes": [{"name": c.name, "words": c.words} for c in source.classes],
-        "splits": splits,
-        "rejected": len(rejected),
-        "identical": len({row[0] for row in identical}),
-        "files": {name: files.checksum(folder / name) for name in names},
     }
 
 

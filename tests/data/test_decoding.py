@@ -1,7 +1,7 @@
 """The decoding policy: every kind of file becomes the RGB it shows, or is refused with a reason."""
 
-import gzip
 import contextlib
+import gzip
 import io
 import struct
 import zlib

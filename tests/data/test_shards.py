@@ -179,7 +179,8 @@ def test_webdataset_reads_a_jpeg_shard(tmp_path: Path) -> None:
     iterators = pytest.importorskip("webdataset.tariterators")
     write_set(tmp_path / "set", "jpeg")
     with (tmp_path / "set/train/shard-00001.tar").open("rb") as file:
-        samples = list(iterators.group_by_keys(iterators.tar_file_iterator(file)))
+        members = ({**member, "__url__": "shard"} for member in iterators.tar_file_iterator(file))
+        samples = list(iterators.group_by_keys(members))
     assert [(s["__key__"], s["cls"], json.loads(s["json"])["path"]) for s in samples] == [
         (f"{i:08d}", str(LABELS[i]).encode(), PATHS[i]) for i in range(4, 7)
     ]
