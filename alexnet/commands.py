@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from alexnet import devices, distributed, recipes
+from alexnet.analysis import drawing
+from alexnet.analysis.confusion import confusion
 from alexnet.analysis.report import report
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.shards import PreparedSet
@@ -104,6 +106,8 @@ def evaluate(
         )
         if out and distributed.rank() == 0:
             evaluation.write(out, result)
+            names = [entry.words or entry.name for entry in result.classes]
+            drawing.save(confusion(result.confusion.numpy(), names), out / "confusion.png")
         return result
 
 

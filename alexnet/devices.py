@@ -29,6 +29,9 @@ def choose(name: str = "auto") -> torch.device:
         raise InputError(
             f"device {name!r} is not available here; `alexnet doctor` lists what is, and `auto` takes the best."
         ) from None
+    if device.type == "cuda":
+        # Float32 means float32: cuDNN would otherwise convolve in TF32, whose products keep 10 bits.
+        torch.backends.cudnn.allow_tf32 = False
     return device
 
 
