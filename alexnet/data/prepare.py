@@ -59,7 +59,7 @@ def prepare(
     """
     source, prepared = Path(source), Path(prepared).absolute()
     if not (1 <= quality <= 100 and images_per_shard >= 1):
-        raise InputError(f"--quality {quality} must lie in 1..100, --images-per-shard {images_per_shard} above 0.")
+        raise InputError(f"--quality {quality} must lie in 1..100, images_per_shard {images_per_shard} above 0.")
     listed = list_source(source)
     settings = Settings(
         "raw" if listed.decoded else encoding, geometry, quality, orientation, limit,
