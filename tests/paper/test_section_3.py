@@ -1,11 +1,14 @@
 """Section 3: the architecture, against its formulas written as loops and its figure 2 written as two towers."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from alexnet.model import layers
 from alexnet.model.alexnet import AlexNet, AlexNetConfig
+from alexnet.model.network import Network, facts
 from alexnet.model.rows import Pool, ResponseNorm
 
 ROWS = {row.name: row for row in AlexNetConfig().table()}
@@ -100,3 +103,26 @@ def test_3_5_the_network_is_figure_2():
         found, expected = network(images), figure_2(images, weights)
     assert float((found - expected).abs().max() / expected.std()) < 1e-4
     assert float((expected[0] - expected[1]).abs().max() / expected.std()) > 0.1
+
+
+def test_3_5_kernels_and_units_are_those_of_the_text():
+    whole = Network(AlexNetConfig()).whole()
+    assert {name.removesuffix(".weight"): tuple(t.shape) for name, t in whole.items() if t.ndim > 1} == {
+        "conv1": (96, 3, 11, 11),
+        "conv2": (256, 48, 5, 5),
+        "conv3": (384, 256, 3, 3),
+        "conv4": (384, 192, 3, 3),
+        "conv5": (256, 192, 3, 3),
+        "fc6": (4096, 9216),
+        "fc7": (4096, 4096),
+        "fc8": (1000, 4096),
+    }
+    assert sum(tensor.numel() for tensor in whole.values()) == 60_965_224
+
+
+def test_3_5_neurons_of_figure_2():
+    """The text's 253,440 for the first layer is 55 × 48 × 96; its maps hold 55 × 55 × 96."""
+    neurons = {fact.name: math.prod(fact.shape) for fact in facts(AlexNetConfig()) if fact.parameters}
+    assert list(neurons.values()) == [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
+    assert 3 * AlexNetConfig().input ** 2 == 150_528
+    assert round(sum(neurons.values()), -4) == 660_000, "the abstract's 650,000"

@@ -1,0 +1,72 @@
+"""docs/text-and-code.md: each field that it names exists, and no difference between the known networks is missing."""
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alexnet import recipes
+from alexnet.config import difference
+from alexnet.data.prepare import prepare
+from alexnet.interchange.caffe_blobs import BVLC_ALEXNET, CAFFENET
+from alexnet.interchange.torchvision_state import TORCHVISION
+from alexnet.training.recipe import Recipe
+
+PAGE = (Path(__file__).parents[2] / "docs" / "text-and-code.md").read_text(encoding="utf-8")
+SECTIONS = ["prepare", *(field.name for field in dataclasses.fields(Recipe))]
+FIELDS = set(re.findall(rf"`((?:{'|'.join(SECTIONS)})\.[\w.]+)`", PAGE))
+
+
+def exists(name, kind=Recipe):
+    """Whether a dotted name leads to a field; of a union, in any of its classes."""
+    first, _, rest = name.partition(".")
+    if first == "prepare" and kind is Recipe:
+        return rest in inspect.signature(prepare).parameters
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    found = [typing.get_type_hints(k)[first] for k in kinds if first in getattr(k, "__dataclass_fields__", ())]
+    return any(not rest or exists(rest, inner) for inner in found)
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_a_field_of_the_ledger_exists(name):
+    assert exists(name)
+
+
+def test_a_field_that_is_gone_would_be_seen():
+    assert exists("model.initialisation.bias")
+    assert not exists("model.initialisation.biases")
+    assert not exists("model.norm.k")
+    assert not exists("prepare.geometries")
+
+
+def with_model(config):
+    return replace(Recipe(), model=config, views=replace(Recipe().views, crop=config.input))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [recipes.code_2012(), recipes.one_tower(), *map(with_model, (BVLC_ALEXNET, CAFFENET, TORCHVISION))],
+    ids=["code-2012", "one-tower", "bvlc_alexnet", "CaffeNet", "torchvision"],
+)
+def test_no_difference_is_missing(other):
+    """A plateau has fields that milestones lack: for the schedule one row speaks."""
+    found = {name for name, _, _ in difference(Recipe(), other)} - {"name"}
+    assert len(found) > 3
+    assert {name for name in found if not name.startswith("schedule.")} <= FIELDS
+    assert "schedule.milestones" in FIELDS
+
+
+def test_each_row_has_every_column():
+    tables = re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE)
+    assert len(tables) == 4
+    for table in tables:
+        header, _, *rows = [line.strip("|").split("|") for line in table.splitlines()]
+        for row in rows:
+            assert len(row) == len(header), row[1]
+            assert all(cell.strip() for cell in row), row[1]
+            assert len(header) < 8 or re.search(r"`[a-z]+\.\w+", row[6]), f"{row[1]} names no field"
