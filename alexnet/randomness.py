@@ -59,7 +59,9 @@ def permutation(seed: int, purpose: str, epoch: int, count: int) -> np.ndarray:
 
 
 def _hash(key: Tensor, number: int | Tensor) -> Tensor:
-    return _mix(key + number * _signed(_GOLDEN))
+    # An int's product is reduced here, for a Python integer does not wrap as an int64 does.
+    step = _signed(number * _GOLDEN) if isinstance(number, int) else number * _signed(_GOLDEN)
+    return _mix(key + step)
 
 
 def _mix(x: Tensor) -> Tensor:

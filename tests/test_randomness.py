@@ -177,3 +177,11 @@ def test_cuda_draws_what_the_cpu_draws():
     cuda = randomness.kept(keys[:1000], "drop6", units.cuda(), 0.5).cpu()
     assert torch.equal(cuda, randomness.kept(KEYS[:1000], "drop6", units, 0.5))
     torch.testing.assert_close(randomness.normals(keys, 1, 3).cpu(), randomness.normals(KEYS, 1, 3))
+
+
+@pytest.mark.parametrize("draw", [0, 1, 2, 3, 1000, 10**12])
+def test_any_draw_of_a_key_is_its_own(draw):
+    key = randomness.keys(0, "test", 0, torch.arange(2000))
+    values = randomness.integers(key, draw, 10)
+    assert values.bincount(minlength=10).min() > 120
+    assert (values == randomness.integers(key, draw + 1, 10)).float().mean() < 0.2
