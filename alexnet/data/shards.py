@@ -16,6 +16,7 @@ The image index is the stored position: the shards in order, and the images of e
 
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 import threading
@@ -105,16 +106,26 @@ class Shards:
         if len(indices) and not (int(np.min(indices)) >= 0 and int(np.max(indices)) < len(self)):
             raise IndexError(f"image indices must lie in 0..{len(self) - 1}")
         shards = np.searchsorted(self._starts, indices, side="right") - 1
+        if self._places is None:
+            self._copy(indices, shards, out)
+            return
         for position, index, shard in zip(range(len(indices)), indices.tolist(), shards.tolist(), strict=True):
-            if self._places is None:
-                out[position] = self._map(shard)[index - int(self._starts[shard])]
-            else:
-                self._decode(self._bytes(shard, index), index, out[position])
+            self._decode(self._bytes(shard, index), index, out[position])
 
     def jpeg(self, index: int) -> bytes:
         """The stored JPEG of one image, byte for byte (JPEG sets only)."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._bytes(shard, index).tobytes()
+
+    def _copy(self, indices: np.ndarray, shards: np.ndarray, out: np.ndarray) -> None:
+        """Copies raw images, a run of one shard's at a time."""
+        edges = [0, *(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(indices)]
+        for first, last in itertools.pairwise(edges):
+            if first < last:
+                shard = int(shards[first])
+                places = indices[first:last] - self._starts[shard]
+                # Straight into `out`; the indices are known to be in range, so "clip" only spares a copy.
+                np.take(self._map(shard), places, axis=0, out=out[first:last], mode="clip")
 
     def _bytes(self, shard: int, index: int) -> np.ndarray:
         assert self._places is not None
