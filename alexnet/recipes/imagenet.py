@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from alexnet.data.loader import Loading
 from alexnet.data.views import Views
+from alexnet.interchange import torchvision_state
 from alexnet.model.alexnet import AlexNetConfig, Initialisation
 from alexnet.training.optimiser import Optimiser
 from alexnet.training.recipe import Recipe
@@ -63,15 +64,7 @@ def one_tower() -> Recipe:
     """
     return Recipe(
         name="one-tower",
-        model=AlexNetConfig(
-            towers=1,
-            kernels=(64, 192, 384, 256, 256),
-            edges="symmetric",
-            norm=False,
-            dropout_before=True,
-            dropout_scaling="inverted",
-            initialisation=Initialisation(weights="uniform"),
-        ),
+        model=torchvision_state.TORCHVISION,
         views=Views(mean=(123.675, 116.28, 103.53), divisor=(58.395, 57.12, 57.375), colour="none"),
         loader=Loading(batch=256),
         optimiser=Optimiser(weight_decay=0.0001),
