@@ -1,4 +1,4 @@
-"""`python -m alexnet ...` is the command line, so `torchrun -m alexnet train ...` spreads a run."""
+"""`python -m alexnet ...` is the command line, so `torchrun -m -- alexnet train ...` spreads a run."""
 
 import sys
 

@@ -62,7 +62,7 @@ class Parts:
         if machine.compile:
             forward = torch.compile(forward)  # type: ignore[assignment]
         if distributed.world() > 1:
-            forward = DistributedDataParallel(forward, broadcast_buffers=False, gradient_as_bucket_view=True)
+            forward = DistributedDataParallel(forward, gradient_as_bucket_view=True)
         train, val = prepared.split("train"), prepared.split("val") if prepared.counts.get("val") else None
         return cls(
             network=network,

@@ -10,9 +10,12 @@ from alexnet.data.prepare import prepare
 
 
 def draw(folder: Path, images: int, classes: int = 3) -> Path:
-    """A folder of classes: stripes of a class's own direction and colour over noise."""
+    """A folder of classes: stripes of a class's own direction and colour over noise.
+
+    No value is cut off at 0 or 255: on a flat patch the maxima of pooling tie, and rounding alone decides between them.
+    """
     random = np.random.default_rng(0)
-    noise = random.normal(0, 20, (512, 512, 3))
+    noise = random.normal(0, 15, (512, 512, 3))
     y, x = np.mgrid[0:256, 0:256]
     for label in range(classes):
         place = folder / f"class{label}"
@@ -20,9 +23,9 @@ def draw(folder: Path, images: int, classes: int = 3) -> Path:
         angle = np.pi * label / classes
         for i in range(images // classes):
             wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) / 6 + random.uniform(0, 6))[..., None]
-            tint = np.eye(3)[label % 3] * 30
+            tint = np.eye(3)[label % 3] * 20
             top, left = random.integers(0, 256, 2)
-            pixels = 128 + 60 * wave + tint + noise[top : top + 256, left : left + 256]
+            pixels = 128 + 40 * wave + tint + noise[top : top + 256, left : left + 256]
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(place / f"{i:03d}.png", compress_level=1)
     return folder
 

@@ -18,18 +18,25 @@ SMALL = ["--model.width", "0.03", "--schedule.epochs", "2", "--machine.devices",
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def launcher(world):
+    # The dashes end torchrun's own options: it would take our --run for its --run-path.
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "-m", "--"]
+
+
 def command(prepared, run, *more):
-    return ["-m", "alexnet", "train", "smoke", "--data", str(prepared), "--run", str(run), *SMALL, *more]
+    return ["alexnet", "train", "smoke", "--data", str(prepared), "--run", str(run), *SMALL, *more]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_kill_9_at_any_moment_changes_nothing(prepared, tmp_path, precision):
     more = ("--precision", precision, "--machine.checkpoint-minutes", "0.001")
-    subprocess.run([sys.executable, *command(prepared, tmp_path / "whole", *more)], env=ENVIRONMENT, check=True)
+    subprocess.run([sys.executable, "-m", *command(prepared, tmp_path / "whole", *more)], env=ENVIRONMENT, check=True)
     killed, moments = 0, random.Random(precision)
     for _ in range(40):
-        process = subprocess.Popen([sys.executable, *command(prepared, tmp_path / "killed", *more)], env=ENVIRONMENT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command(prepared, tmp_path / "killed", *more)], env=ENVIRONMENT
+        )
         while process.poll() is None and not (tmp_path / "killed" / "recipe.json").exists():
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 2.5))
@@ -40,7 +47,7 @@ def test_kill_9_at_any_moment_changes_nothing(prepared, tmp_path, precision):
         killed += 1
         if killed == 5:
             subprocess.run(
-                [sys.executable, *command(prepared, tmp_path / "killed", *more)], env=ENVIRONMENT, check=True
+                [sys.executable, "-m", *command(prepared, tmp_path / "killed", *more)], env=ENVIRONMENT, check=True
             )
             break
     assert killed
@@ -55,32 +62,34 @@ def test_kill_9_at_any_moment_changes_nothing(prepared, tmp_path, precision):
 def test_one_two_and_three_ranks_train_alike(prepared, tmp_path):
     """Dropout, crops, mirrors and colour are on; 81 images in batches of 32 leave shares of unequal size."""
     for world in (1, 2, 3):
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
-        subprocess.run([*launcher, *command(prepared, tmp_path / str(world))], env=ENVIRONMENT, check=True)
+        subprocess.run([*launcher(world), *command(prepared, tmp_path / str(world))], env=ENVIRONMENT, check=True)
     weights = {world: load_file(tmp_path / str(world) / "weights.safetensors") for world in (1, 2, 3)}
     journals = {world: Run.open(tmp_path / str(world)).journal() for world in (1, 2, 3)}
     for world in (2, 3):
         for key, value in weights[1].items():
-            torch.testing.assert_close(weights[world][key], value, rtol=2e-3, atol=2e-5)
+            torch.testing.assert_close(weights[world][key], value, rtol=1e-4, atol=1e-6)
         for line, alone in zip(journals[world], journals[1], strict=True):
             assert line["step"] == alone["step"]
             part = "training" if line["event"] == "epoch" else None
             mine, theirs = (line[part], alone[part]) if part else (line, alone)
-            assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+            assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
             if line["event"] == "epoch":
                 assert line["validation"]["images"] == alone["validation"]["images"] == 27
-                assert line["validation"]["loss"] == pytest.approx(alone["validation"]["loss"], rel=1e-3)
+                assert line["validation"]["loss"] == pytest.approx(alone["validation"]["loss"], rel=1e-5)
 
 
 @pytest.mark.slow
 def test_equal_weights_give_equal_validation_figures_at_any_world_size(prepared, tmp_path):
-    subprocess.run([sys.executable, *command(prepared, tmp_path / "run")], env=ENVIRONMENT, check=True)
+    subprocess.run([sys.executable, "-m", *command(prepared, tmp_path / "run")], env=ENVIRONMENT, check=True)
     found = []
     for world in (1, 2, 3):
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
-        arguments = ["-m", "alexnet", "evaluate", str(tmp_path / "run"), "--data", str(prepared), "--json"]
+        arguments = ["alexnet", "evaluate", str(tmp_path / "run"), "--data", str(prepared), "--json"]
         done = subprocess.run(
-            [*launcher, *arguments, "--device", "cpu"], env=ENVIRONMENT, check=True, capture_output=True, text=True
+            [*launcher(world), *arguments, "--device", "cpu"],
+            env=ENVIRONMENT,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         found.append(json.loads(done.stdout))
     for other in found[1:]:
