@@ -65,7 +65,9 @@ def prepare(arguments: list[str]) -> int:
             orientation=orientation,
             workers=workers,
         )
-        terminal.print_json(_described(made)) if json else _tell(made)
+        # For people the function itself has told on standard error.
+        if json:
+            terminal.print_json(_described(made))
         return 0
 
     return terminal.parse(command, arguments, "prepare")
@@ -106,9 +108,3 @@ def _described(prepared: PreparedSet) -> dict[str, object]:
         "rejected": prepared.rejected,
         "fingerprint": prepared.fingerprint,
     }
-
-
-def _tell(prepared: PreparedSet) -> None:
-    counts = ", ".join(f"{count} {split}" for split, count in prepared.counts.items())
-    rejected = f"; {prepared.rejected} rejected (rejected.csv says why)" if prepared.rejected else ""
-    print(f"{prepared.path}: {len(prepared.classes)} classes; {counts}{rejected}")

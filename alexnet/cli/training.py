@@ -60,7 +60,7 @@ def train(arguments: list[str]) -> int:
 
         Example: `alexnet train paper-2012 --data prepared --run runs/one --optimiser.learning-rate 0.02`.
         Every field of the recipe is a flag, with the recipe's own value as its default. The same command goes on
-        with a run that was stopped. `torchrun --nproc-per-node N -m alexnet train ...` spreads it over N processes.
+        with a run that was stopped. `torchrun --nproc-per-node N -m -- alexnet train ...` spreads it over N processes.
 
         Args:
             recipe: what is computed.
@@ -144,11 +144,6 @@ def _finished(begin: Callable[[], Run]) -> int:
         run = begin()
     except Stopped as stopped:
         return terminal.fail(str(stopped), 128 + stopped.signal)
-    epochs = [line for line in run.journal() if line["event"] == "epoch"]
-    for split in ("training", "validation"):
-        if epochs and epochs[-1].get(split):
-            told = epochs[-1][split]
-            print(f"{split:<11} top-1 error {told['top1_error']:.4f}  loss {told['loss']:.4f}")
     print(f"classifier  {run.path / 'weights.safetensors'}\nreport      {run.path / 'report.html'}")
     return 0
 

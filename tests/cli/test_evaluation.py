@@ -1,0 +1,103 @@
+"""evaluate and predict, on a small prepared set and an untrained classifier."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet import cli, recipes
+from alexnet.data.prepare import prepare
+from alexnet.training.recipe import Machine
+from alexnet.training.train import train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(run, prepared set, a picture) of sixteen pictures, after one epoch."""
+    root = tmp_path_factory.mktemp("evaluation")
+    rng = np.random.default_rng(0)
+    for number in range(16):
+        folder = root / "pictures" / ("dark" if number % 2 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 128, (40, 50, 3), np.uint8) + (0 if number % 2 else 100)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    prepare(root / "pictures", root / "prepared", holdout=0.25)
+    recipe = recipes.shorter(recipes.named("smoke"), 1)
+    train(recipe, root / "prepared", root / "run", Machine(devices=("cpu",)))
+    return root / "run", root / "prepared", root / "pictures" / "dark" / "1.png"
+
+
+def test_evaluate_prints_one_object_and_writes_files(trained, capsys):
+    run, prepared, _ = trained
+    assert cli.main(["evaluate", str(run), "--data", str(prepared), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {"top1_error", "top1_standard_error", "top5_error", "loss", "images", "views", "models"} <= result.keys()
+    assert (result["images"], result["views"], result["models"]) == (4, "centre", 1)
+    assert json.loads((run / "evaluation-val-centre" / "evaluation.json").read_text()) == result
+    assert (run / "evaluation-val-centre" / "confusion.csv").is_file()
+
+
+def test_several_runs_are_an_ensemble_and_write_where_asked(trained, capsys, tmp_path):
+    run, prepared, _ = trained
+    arguments = ["evaluate", str(run), str(run / "best.safetensors"), "--data", str(prepared), "--views", "ten"]
+    assert cli.main([*arguments, "--save-probabilities"]) == 2
+    assert cli.main([*arguments, "--save-probabilities", "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "4 images of val, ten views, 2 classifiers averaged" in told
+    assert "(standard error)" in told
+    assert np.load(tmp_path / "out" / "probabilities.npy").shape == (4, 2)
+
+
+def test_evaluate_names_the_splits_there_are(trained, capsys):
+    run, prepared, _ = trained
+    assert cli.main(["evaluate", str(run), "--data", str(prepared), "--split", "tset"]) == 1
+    assert "it has train, val" in capsys.readouterr().err
+
+
+def test_evaluate_wants_a_run(capsys):
+    assert cli.main(["evaluate", "--data", "set"]) == 2
+    assert "at least one RUN" in capsys.readouterr().err
+
+
+def test_a_bad_picture_stops_no_other(trained, capsys, tmp_path):
+    run, _, picture = trained
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    assert cli.main(["predict", str(run), str(tmp_path / "bad.jpg"), str(picture), "absent.jpg", "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == [str(tmp_path / "bad.jpg"), str(picture), "absent.jpg"]
+    assert [sorted(line.keys()) for line in lines] == [["error", "image"], ["image", "predictions"], ["error", "image"]]
+    answers = lines[1]["predictions"]
+    assert {answer["label"] for answer in answers} == {"dark", "light"}
+    assert sum(answer["probability"] for answer in answers) == pytest.approx(1)
+
+
+def test_a_folder_and_standard_input(trained, capsys, monkeypatch):
+    run, _, picture = trained
+
+    class Input:
+        buffer = io.BytesIO(picture.read_bytes())
+
+    monkeypatch.setattr(sys, "stdin", Input)
+    assert cli.main(["predict", str(run), str(picture.parent), "-", "--top", "1", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == [*map(str, sorted(picture.parent.iterdir())), "-"]
+    assert all(len(line["predictions"]) == 1 for line in lines)
+    assert lines[-1]["predictions"][0]["label"] == lines[0]["predictions"][0]["label"]
+
+
+def test_bars_for_people(trained, capsys):
+    run, _, picture = trained
+    assert cli.main(["predict", str(run), str(picture), "absent.jpg"]) == 1
+    out, err = capsys.readouterr()
+    assert str(picture) in out
+    assert "█" in out
+    assert "%" in out
+    assert "absent.jpg: cannot be read" in err
+
+
+def test_a_missing_classifier_is_1(capsys):
+    assert cli.main(["predict", "nowhere", "a.jpg"]) == 1
+    assert "nowhere is neither a run folder nor a classifier file" in capsys.readouterr().err
