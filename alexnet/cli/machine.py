@@ -15,7 +15,6 @@ from alexnet.cli import terminal
 # What needs it, the module that shows that it is there, and the extra that brings it.
 _EXTRAS = (
     ("the demo's photographs (make demo)", "elpv_dataset", "demo"),
-    ("ILSVRC's archives (meta.mat of the devkit)", "scipy", "ilsvrc"),
     ("the tests (make test)", "pytest", "dev"),
     ("format, lint and types (make check)", "ruff", "dev"),
 )

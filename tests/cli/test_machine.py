@@ -26,12 +26,12 @@ def test_it_tells_what_there_is(capsys):
 
 def test_it_tells_what_is_missing_for_what_and_the_mending_command(monkeypatch, capsys):
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "scipy" else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "elpv_dataset" else find(name))
     missing = alexnet.doctor()["missing"]
-    assert [entry["module"] for entry in missing] == ["scipy"]
+    assert [entry["module"] for entry in missing] == ["elpv_dataset"]
     assert cli.main(["doctor"]) == 0
     told = capsys.readouterr().out
-    assert "missing    for ILSVRC's archives (meta.mat of the devkit): pip install 'alexnet[ilsvrc]'" in told
+    assert "missing    for the demo's photographs (make demo): pip install 'alexnet[demo]'" in told
 
 
 def test_it_works_where_the_system_tells_nothing(monkeypatch, capsys):
