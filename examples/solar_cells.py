@@ -65,7 +65,7 @@ def test_quarter(every: list[Cell]) -> set[Cell]:
 
 def _drawn(cell: Cell) -> str:
     # A hash, not a generator: the same on every version of Python, and a cell's place depends on its name alone.
-    return hashlib.sha256(f"0 {cell.path.name}".encode()).hexdigest()
+    return hashlib.sha256(f"2012 {cell.path.name}".encode()).hexdigest()
 
 
 def lay_out(out: Path) -> None:

@@ -66,6 +66,11 @@ def prepare(
         holdout, test, group, seed, images_per_shard,
     )  # fmt: skip
     listed = divide(listed, holdout=holdout, test=test, group=group, seed=seed)
+    return _prepared(source, prepared, listed, settings, workers or os.cpu_count() or 1)
+
+
+def _prepared(source: Path, prepared: Path, listed: Source, settings: Settings, workers: int) -> PreparedSet:
+    """The set at `prepared`: what is there already if it is this one, or made now."""
     identity = {"format": FORMAT, "settings": dataclasses.asdict(settings), "listing": listed.listing()}
     if (prepared / "dataset.json").is_file():
         _compare(identity, files.read_json(prepared / "dataset.json"), prepared)
@@ -75,7 +80,7 @@ def prepare(
     for note in listed.notes:
         _say(note)
     try:
-        _make(listed, settings, identity, prepared, workers or os.cpu_count() or 1)
+        _make(listed, settings, identity, prepared, workers)
     except OSError as error:
         raise InputError(
             f"{partial(prepared)} could not be written ({error.strerror}); what is finished is kept, "
