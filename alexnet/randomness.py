@@ -76,6 +76,7 @@ def _mix_integer(x: int) -> int:
     return x ^ x >> 31
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _number(purpose: str) -> int:
     return zlib.crc32(purpose.encode())
 

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from alexnet.model import rows
 
-_BLOCK = 1 << 24
+_BLOCK = 1 << 20
 
 
 class ResponseNorm(nn.Module):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -220,3 +221,13 @@ def test_a_run_begins_from_a_classifier_with_a_new_last_layer_where_classes_diff
     classifier = Classifier.load(second.path)
     assert [entry["name"] for entry in classifier.lineage] == ["smoke"]
     assert second.data["start"]["checksum"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_network_changes_only_rounding(prepared, tmp_path):
+    plain = load_file(train(tiny(), prepared, tmp_path / "plain", CPU).path / "weights.safetensors")
+    compiled = train(tiny(), prepared, tmp_path / "compiled", replace(CPU, compile=True))
+    for key, value in load_file(compiled.path / "weights.safetensors").items():
+        torch.testing.assert_close(value, plain[key], rtol=1e-4, atol=1e-6)
