@@ -10,33 +10,38 @@ from alexnet.analysis.confusion import confusion
 from alexnet.analysis.report import report
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.shards import PreparedSet
+from alexnet.evaluation import classifier_file
 from alexnet.evaluation import evaluate as evaluation
-from alexnet.evaluation.classifier import Classifier, ViewsName, find
+from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.model.alexnet import AlexNetConfig
-from alexnet.model.cifar10 import Cifar10Config
 from alexnet.training import train as training
+from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.run import Run
-from alexnet.training.step import NotFinite
 from alexnet.training.train import Stopped
 
 
-def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None, start: Path | None = None) -> Run:
+def train(
+    recipe: Recipe,
+    data: str | Path,
+    run: str | Path,
+    machine: Machine | None = None,
+    start: Path | None = None,
+) -> Run:
     """The finished run in folder `run`, its figures and report drawn, also when a signal stops it.
 
     Arguments and errors are those of `alexnet.training.train.train`.
     """
     try:
-        trained = training.train(recipe, data, run, machine, start)
+        trained = training.train(recipe, Path(data), Path(run), machine, start)
     except (Stopped, NotFinite):
-        _tell(run)
+        _tell(Path(run))
         raise
-    _tell(run)
+    _tell(Path(run))
     return trained
 
 
-def resume(run: Path, data: Path | None = None, machine: Machine | None = None) -> Run:
+def resume(run: str | Path, data: str | Path | None = None, machine: Machine | None = None) -> Run:
     """The finished run in folder `run`, gone on with from its newest checkpoint, bit for bit on the same machine.
 
     Args:
@@ -45,35 +50,37 @@ def resume(run: Path, data: Path | None = None, machine: Machine | None = None) 
     Raises:
         InputError: there is no run, or the set is another.
     """
-    opened = Run.open(run)
+    opened = Run.open(Path(run))
     return train(opened.recipe, data or Path(opened.data["path"]), run, machine, opened.start)
 
 
 def finetune(
-    start: Path,
-    data: Path,
-    run: Path,
-    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+    start: str | Path,
+    data: str | Path,
+    run: str | Path,
+    recipe: Recipe | None = None,
     machine: Machine | None = None,
 ) -> Run:
     """The finished run that began from the classifier `start` (a run, a classifier file or a shipped name).
 
-    Network and views are the classifier's, with a new last layer where the classes differ; the rates are those of
-    `alexnet.recipes.finetuning`, on which `change` has the last word.
+    Its weights go on, but for a new last layer where the classes differ.
+
+    Args:
+        recipe: by default `alexnet.recipes.finetuning` for the classifier's network and views.
 
     Raises:
-        InputError: `start` is no classifier, or does not fit the set.
+        InputError: `start` is no classifier, or does not fit the set or the recipe.
     """
-    classifier = Classifier.load(start)
-    network = classifier.network.config
-    assert isinstance(network, AlexNetConfig | Cifar10Config)  # a classifier file holds no other
-    recipe = change(recipes.finetuning(network, classifier.views))
-    return train(recipe, data, run, machine, find(start))
+    file = classifier_file.find(start)
+    if recipe is None:
+        described, _ = classifier_file.read(file)
+        recipe = recipes.finetuning(described.network, described.views)
+    return train(recipe, data, run, machine, file)
 
 
 def evaluate(
-    runs: Sequence[Path],
-    data: Path,
+    runs: Sequence[str | Path],
+    data: str | Path,
     split: str = "val",
     views: ViewsName = "centre",
     *,

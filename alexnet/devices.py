@@ -12,16 +12,16 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def choose(name: str = "auto") -> torch.device:
-    """The device called `name`; `auto` takes cuda (this rank's own), then mps, then cpu.
+    """The device called `name`; `auto` takes cuda, then mps, then cpu, and `cuda` is this rank's own.
 
     Raises:
         InputError: this machine, or this build of torch, has no such device.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            name = f"cuda:{distributed.local_rank() % torch.cuda.device_count()}"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
+        accelerator = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else accelerator
+    if name == "cuda" and torch.cuda.is_available():
+        name = f"cuda:{distributed.local_rank() % torch.cuda.device_count()}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_PATIENCE = timedelta(minutes=30)
+
 
 def rank() -> int:
     """This process's number, 0 when alone."""
@@ -28,11 +30,16 @@ def local_rank() -> int:
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Within the block the processes that `torchrun` started are one group (nccl on CUDA, else gloo)."""
+    if device.type == "cuda":
+        # Events, streams and nccl's barrier mean the current device, which would be cuda:0 for everyone.
+        torch.cuda.set_device(device)
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield
         return
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    if device.type == "cuda":
+        dist.init_process_group("nccl", timeout=_PATIENCE, device_id=device)
+    else:
+        dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield
     finally:

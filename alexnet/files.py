@@ -36,6 +36,12 @@ def write_aside(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def forget_parts(folder: Path) -> None:
+    """Nothing; what writers that were killed midway left in `folder` is gone."""
+    for file in folder.glob(".*.part"):
+        file.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Nothing; `path` holds `data`, whole."""
     with write_aside(path) as aside:

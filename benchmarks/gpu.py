@@ -57,7 +57,7 @@ def settings(program: str) -> tuple[str, ...]:
 def solar_cells() -> Job:
     """The demo, its validation split held out as in `make demo`."""
     job = whole_run("demo", "demo", "{work}/cells", "test", ("centre", "ten"))
-    lay_out, prepare = "{python} examples/solar_cells.py {work}/cells", f"{job.commands[0]} --holdout 0.25"
+    lay_out, prepare = "{python} examples/solar_cells.py {work}/cells", f"{job.commands[0]} --holdout 0.1"
     return Job("demo", (lay_out, prepare, *job.commands[1:]))
 
 

@@ -55,7 +55,9 @@ def train(arguments: list[str]) -> int:
     except InputError as error:
         return terminal.fail(str(error), 1 if name.endswith(".json") else 2)
 
-    def command(recipe: Sections = default, *, data: Path, run: Path, machine: Machine = _MACHINE) -> int:
+    def command(
+        recipe: Sections = default, *, data: Path, run: Path, epochs: int | None = None, machine: Machine = _MACHINE
+    ) -> int:
         """Train RECIPE (a name from `alexnet recipes`, or a recipe.json) on a prepared set; draw figures and report.
 
         Example: `alexnet train paper-2012 --data prepared --run runs/one --optimiser.learning-rate 0.02`.
@@ -66,11 +68,12 @@ def train(arguments: list[str]) -> int:
             recipe: what is computed.
             data: the prepared set that `alexnet prepare` made.
             run: the run's folder, new, or holding the same run.
+            epochs: last so long, the whole schedule shrunk or stretched with it.
             machine: where it is computed.
         """
-        return _finished(lambda: alexnet.train(recipe, data, run, machine))
+        return _finished(lambda: alexnet.train(_lasting(recipe, epochs), data, run, machine))
 
-    return terminal.parse(command, rest, "train RECIPE" if helped else f"train {name}")
+    return terminal.parse(command, _spread(rest), "train RECIPE" if helped else f"train {name}")
 
 
 def resume(arguments: list[str]) -> int:
@@ -93,7 +96,7 @@ def resume(arguments: list[str]) -> int:
         """
         return _finished(lambda: alexnet.resume(run, data, machine))
 
-    return terminal.parse(command, arguments, "resume")
+    return terminal.parse(command, _spread(arguments), "resume")
 
 
 def finetune(arguments: list[str]) -> int:
@@ -108,10 +111,12 @@ def finetune(arguments: list[str]) -> int:
         model, views = described.network, described.views
     default = named_recipes.finetuning(model, views)
 
-    def command(recipe: Sections = default, *, data: Path, run: Path, machine: Machine = _MACHINE) -> int:
+    def command(
+        recipe: Sections = default, *, data: Path, run: Path, epochs: int | None = None, machine: Machine = _MACHINE
+    ) -> int:
         """Go on from RUN (a run's folder, a classifier file or a shipped name), on the same or on other classes.
 
-        Example: `alexnet finetune runs/one --data flowers --run runs/flowers --schedule.epochs 20`.
+        Example: `alexnet finetune runs/one --data flowers --run runs/flowers --epochs 20`.
         Network and views are RUN's, with a new last layer where the classes differ; rates are lower below and
         higher on that layer. Every field of the recipe is a flag.
 
@@ -119,11 +124,12 @@ def finetune(arguments: list[str]) -> int:
             recipe: what is computed.
             data: the prepared set to train on.
             run: the new run's folder.
+            epochs: last so long, the whole schedule shrunk or stretched with it.
             machine: where it is computed.
         """
-        return _finished(lambda: alexnet.finetune(Path(start), data, run, lambda _: recipe, machine))
+        return _finished(lambda: alexnet.finetune(start, data, run, _lasting(recipe, epochs), machine))
 
-    return terminal.parse(command, rest, "finetune RUN" if helped else f"finetune {start}")
+    return terminal.parse(command, _spread(rest), "finetune RUN" if helped else f"finetune {start}")
 
 
 def _first(arguments: list[str], helped_by: str) -> tuple[str, list[str], bool]:
@@ -136,6 +142,19 @@ def _first(arguments: list[str], helped_by: str) -> tuple[str, list[str], bool]:
     if not arguments or arguments[0].startswith("-"):
         return "", arguments, False
     return arguments[0], arguments[1:], False
+
+
+def _lasting(recipe: Recipe, epochs: int | None) -> Recipe:
+    return recipe if epochs is None else named_recipes.shorter(recipe, epochs)
+
+
+def _spread(arguments: list[str]) -> list[str]:
+    """`--machine.keep-epochs 0,1,2` as tyro takes it: each epoch a word."""
+    flag = "--machine.keep-epochs"
+    words: list[str] = []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        words += word.split(",") if before == flag else [word]
+    return words
 
 
 def _finished(begin: Callable[[], Run]) -> int:

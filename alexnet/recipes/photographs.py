@@ -22,10 +22,10 @@ def imagenette() -> Recipe:
 
 
 def demo() -> Recipe:
-    """The paper's network from scratch on 1,968 photographs of solar cells: what `make demo` trains.
+    """The paper's network from scratch on some 1,800 photographs of solar cells: what `make demo` trains.
 
     Command: alexnet train demo --data SOLAR-CELLS --run RUN
-    Cost: 10 epochs; some three minutes on two CPU cores.
+    Cost: 16 epochs; some four minutes on two CPU cores.
     Expected: docs/results.md has the number measured; always answering "functional" errs on 31.25 %.
     """
     recipe = _today("demo", epochs=16, batch=32, rate=0.02)
@@ -54,9 +54,9 @@ def smoke() -> Recipe:
 def finetuning(model: AlexNetConfig | Cifar10Config, views: Views) -> Recipe:
     """The recipe for going on from trained weights, as the authors did from Fall 2011 to ILSVRC-2012.
 
-    Rates lower below and higher on the new last layer; milestones at the shares of training of the authors' 54
-    epochs (fact: 0.001, conv1 a tenth; the last layer ten times that to epoch 9; conv1 slower at 5 and frozen at 7;
-    all a tenth at 22, the noise off at 38, a hundredth at 42).
+    Rates lower below and higher on the last layer, over the authors' 54 epochs: 0.001, conv1 a tenth of that; the
+    last layer ten times that to epoch 9; conv1 slower at 5 and frozen at 7; all a tenth at 22, the noise off at 38, a
+    hundredth at 42. `shorter` (the command's `--epochs`) shrinks all of it in proportion.
     """
     first, last = model.table()[0].name, model.table()[-1].name
     schedule = Milestones(

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -36,6 +36,18 @@ class Position:
     """Whether training has ended."""
 
 
+class Checkpoint(NamedTuple):
+    """A checkpoint as it was read."""
+
+    position: Position
+    weights: dict[str, Tensor]
+    """Whole tensors by name."""
+    velocities: dict[str, Tensor]
+    """Likewise."""
+    journal: int
+    """The journal's length in bytes at this position."""
+
+
 def save(
     folder: Path, position: Position, weights: Mapping[str, Tensor], velocities: Mapping[str, Tensor], journal: int
 ) -> None:
@@ -60,8 +72,15 @@ def save(
         old.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
-def newest(folder: Path) -> tuple[Position, dict[str, Tensor], dict[str, Tensor], int] | None:
-    """(position, weights, velocities, journal length) of the newest undamaged checkpoint, or None without any.
+def tidy(folder: Path) -> None:
+    """Nothing; tensors whose JSON file a kill prevented are gone."""
+    for file in folder.glob("step-*.safetensors"):
+        if not file.with_suffix(".json").exists():
+            file.unlink()
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest undamaged checkpoint, or None without any.
 
     Raises:
         InputError: there are checkpoints, and every one is damaged.
@@ -77,7 +96,7 @@ def newest(folder: Path) -> tuple[Position, dict[str, Tensor], dict[str, Tensor]
     return None
 
 
-def _read(file: Path) -> tuple[Position, dict[str, Tensor], dict[str, Tensor], int] | None:
+def _read(file: Path) -> Checkpoint | None:
     tensors_file = file.with_suffix(".safetensors")
     try:
         record: dict[str, Any] = read_json(file)
@@ -91,4 +110,4 @@ def _read(file: Path) -> tuple[Position, dict[str, Tensor], dict[str, Tensor], i
     for key, tensor in tensors.items():
         kind, name = key.split("/", 1)
         parts[kind][name] = tensor
-    return position, parts["weights"], parts["velocities"], int(record["journal"])
+    return Checkpoint(position, parts["weights"], parts["velocities"], int(record["journal"]))

@@ -7,7 +7,7 @@ computes `b := momentum * b + (1 - dampening) * (gradient + decay * w), w := w -
 lr = 1 and dampening = 1 - rate, with b = -v: so torch's fused kernel serves, and `b` needs no correction at a drop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -39,6 +39,12 @@ class Optimiser:
     frozen: tuple[str, ...] = ()
     """Layers that keep their weights: no gradient is computed for them."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"optimiser.momentum is {self.momentum}; it is a share below 1, 0.9 in the paper.")
+        if self.learning_rate < 0 or self.weight_decay < 0 or self.bias_rate < 0:
+            raise InputError("optimiser.learning_rate, weight_decay and bias_rate cannot be negative.")
+
 
 def learning_rule(network: nn.Module, config: Optimiser) -> torch.optim.SGD:
     """torch's SGD over `network`'s parameters, a group each, set to the rule above with its velocities at 0.
@@ -49,13 +55,7 @@ def learning_rule(network: nn.Module, config: Optimiser) -> torch.optim.SGD:
         InputError: `config` names a layer that the network lacks.
     """
     parameters = dict(network.named_parameters())
-    layers = {layer(name) for name in parameters}
-    for part in (config.rates, config.decays, config.frozen):
-        for name in part:
-            if name not in layers:
-                raise InputError(
-                    f"the optimiser names the layer {name!r}, which the network lacks{nearest(name, layers)}."
-                )
+    require_layers(network, "optimiser", [*config.rates, *config.decays, *config.frozen])
     groups = []
     for name, parameter in parameters.items():
         decays = config.bias_decay or not _is_bias(name)
@@ -73,10 +73,24 @@ def learning_rule(network: nn.Module, config: Optimiser) -> torch.optim.SGD:
     return rule
 
 
+def require_layers(network: nn.Module, section: str, names: Iterable[str]) -> None:
+    """Nothing when `network` has all the layers that a recipe's `section` names.
+
+    Raises:
+        InputError: it lacks one; the nearest name is suggested.
+    """
+    layers = {layer(name) for name, _ in network.named_parameters()}
+    for name in names:
+        if name not in layers:
+            raise InputError(f"the {section} names the layer {name!r}, which the network lacks{nearest(name, layers)}.")
+
+
 def set_rates(rule: torch.optim.SGD, config: Optimiser, factors: Factors) -> None:
     """Nothing; the next step of `rule` uses the rates of `config` times the schedule's `factors`."""
     for group in rule.param_groups:
-        group["dampening"] = 1.0 - rate(group["name"], config, factors)
+        value = rate(group["name"], config, factors)
+        # Without momentum torch keeps no velocity and ignores the dampening.
+        group["lr"], group["dampening"] = (1.0, 1.0 - value) if config.momentum else (value, 0.0)
 
 
 def rate(name: str, config: Optimiser, factors: Factors) -> float:

@@ -13,26 +13,34 @@ from torch.nn.parallel import DistributedDataParallel
 from alexnet import config, distributed
 from alexnet.data.loader import Loader
 from alexnet.data.shards import PreparedSet
-from alexnet.data.views import Statistics, Views
+from alexnet.data.views import Statistics
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.model.network import Network
 from alexnet.training import environment
-from alexnet.training.checkpoint import Position
-from alexnet.training.optimiser import learning_rule, velocities
+from alexnet.training.checkpoint import Checkpoint, Position
+from alexnet.training.optimiser import learning_rule, require_layers, velocities
 from alexnet.training.recipe import Loss, Machine, Recipe
+
+WAY_OUT = (
+    "The last good checkpoint is kept; lower --optimiser.learning-rate, or divide the input by its deviation "
+    "(--views.divisor deviation), and train into a new run."
+)
+
+
+class NotFinite(InputError):
+    """The loss, or a weight, is not finite: training cannot go on from here."""
 
 
 @dataclass
 class Parts:
     """What the loop works with."""
 
-    network: Network
+    classifier: Classifier
+    """The living network with its views, statistics and classes."""
     forward: nn.Module
     """The network, perhaps compiled and shared over ranks."""
     rule: torch.optim.SGD
-    views: Views
-    statistics: Statistics
     class_weights: Tensor
     """float32 `[K]` on the device."""
     loader: Loader
@@ -41,8 +49,8 @@ class Parts:
     """Where images go and logits come from."""
     precision: str
     seed: int
-    classifier: Classifier
-    """The classifier of this network: views, classes, recipe and lineage around the living weights."""
+    micro_batch: int | None
+    """At most this many images at once."""
 
     @classmethod
     def assemble(
@@ -58,6 +66,7 @@ class Parts:
         statistics = (beginning.statistics if beginning else prepared.statistics()).to(device)
         network = _network(recipe, prepared, places, beginning)
         rule = learning_rule(network, recipe.optimiser)
+        require_layers(network, "schedule", recipe.schedule.layers)
         forward: nn.Module = network
         if machine.compile:
             forward = torch.compile(forward)  # type: ignore[assignment]
@@ -65,19 +74,22 @@ class Parts:
             forward = DistributedDataParallel(forward, gradient_as_bucket_view=True)
         train, val = prepared.split("train"), prepared.split("val") if prepared.counts.get("val") else None
         return cls(
-            network=network,
+            classifier=_classifier(network, statistics, recipe, prepared, beginning),
             forward=forward,
             rule=rule,
-            views=recipe.views,
-            statistics=statistics,
             class_weights=class_weights(recipe.loss, train.labels, len(prepared.classes)).to(device),
             loader=Loader(train, recipe.loader, device, seed=recipe.seeds.data, cache=machine.cache),
             validation=Loader(val, recipe.loader, device, cache=machine.cache) if val else None,
             device=device,
             precision=recipe.precision,
             seed=recipe.seeds.data,
-            classifier=_classifier(network, statistics, recipe, prepared, beginning),
+            micro_batch=machine.micro_batch,
         )
+
+    @property
+    def network(self) -> Network:
+        """The network that learns."""
+        return self.classifier.network
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of the recipe's precision."""
@@ -93,15 +105,24 @@ class Parts:
         speeds = {p: moving[p] if p in moving else torch.zeros_like(p) for p in self.network.parameters()}
         return self.network.whole(), self.network.whole_of(speeds)
 
-    def restore(self, state: tuple[Position, dict[str, Tensor], dict[str, Tensor], int]) -> Position:
-        """The position of a checkpoint, whose weights and velocities are now those of the network and the rule."""
-        position, weights, speeds, _ = state
-        self.network.load_whole(weights)
+    def require_finite(self) -> None:
+        """Nothing when every weight is a finite number.
+
+        Raises:
+            NotFinite: one is not; its tensor is named.
+        """
+        for name, parameter in self.network.named_parameters():
+            if not parameter.isfinite().all():
+                raise NotFinite(f"training broke: {name} holds values that are not finite. {WAY_OUT}")
+
+    def restore(self, saved: Checkpoint) -> Position:
+        """The checkpoint's position; the network's weights and the rule's velocities are now the checkpoint's."""
+        self.network.load_whole(saved.weights)
         moving = velocities(self.rule)
-        for parameter, value in self.network.parts_of(speeds).items():
+        for parameter, value in self.network.parts_of(saved.velocities).items():
             if parameter in moving:
                 moving[parameter].copy_(value)
-        return position
+        return saved.position
 
 
 def class_weights(loss: Loss, labels: Any, classes: int) -> Tensor:

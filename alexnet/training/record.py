@@ -75,7 +75,7 @@ class Record:
         epoch = position.epoch + batch / self._batches
         line = {"event": "step", "epoch": epoch, "step": step, "loss": loss / images, "top1_error": top1 / images}
         self._write(line)
-        if not self._judged and step >= _STRETCH and batch >= min(_STRETCH // 2, self._batches):
+        if batch == self._batches and step >= _STRETCH and not self._judged:
             self._judged = True
             self._warn_if_stuck(total[0] / total[3], step)
         return replace(position, written=total)
@@ -150,5 +150,6 @@ class Record:
         if loss > 0.99 * chance:
             self._say(
                 f"alexnet: after {step} steps the loss is {loss:.3f}, no better than guessing (ln {self._classes} = "
-                f"{chance:.3f}): try another --optimiser.learning-rate, --model initialisation or --views.divisor."
+                f"{chance:.3f}): try another "
+                "--optimiser.learning-rate, --model.initialisation.weights he, or --views.divisor deviation."
             )

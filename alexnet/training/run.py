@@ -9,8 +9,8 @@ from typing import Any
 
 from alexnet import config
 from alexnet.errors import InputError
-from alexnet.files import flush, link, read_json, write_json
-from alexnet.training import journal
+from alexnet.files import flush, forget_parts, link, read_json, write_json
+from alexnet.training import checkpoint, journal
 from alexnet.training.recipe import Recipe
 
 
@@ -93,6 +93,12 @@ class Run:
     def add_session(self, session: dict[str, Any]) -> None:
         """Nothing; environment.json tells of one more session."""
         write_json(self.path / "environment.json", {"sessions": [*self.environment(), session]})
+
+    def tidy(self) -> None:
+        """Nothing; what processes that were killed midway left behind is gone."""
+        for folder in (self.path, self.checkpoints):
+            forget_parts(folder)
+        checkpoint.tidy(self.checkpoints)
 
     def require_same(self, recipe: Recipe, data: dict[str, Any]) -> None:
         """Nothing when this run computes `recipe` on `data`.

@@ -40,6 +40,11 @@ class Plateau:
         if self.patience < 1 or self.drops < 0:
             raise InputError("schedule.patience must be at least 1 and schedule.drops at least 0.")
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that have factors of their own: none."""
+        return ()
+
     def factors(self, epoch: float, errors: Sequence[float]) -> Factors:
         """The factors at `epoch` (fractional), given the top-1 validation error after each finished epoch."""
         value = self.factor ** min(self.stalls(errors), self.drops) * _warmed(epoch, self.warmup)
@@ -94,6 +99,11 @@ class Milestones:
         _check_span(self.epochs, self.warmup)
         if [m.epoch for m in self.milestones] != sorted(m.epoch for m in self.milestones):
             raise InputError("schedule.milestones must be in the order of their epochs.")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that have factors of their own."""
+        return tuple(name for m in self.milestones for name in m.layers or {})
 
     def factors(self, epoch: float, errors: Sequence[float]) -> Factors:
         """The factors at `epoch` (fractional); `errors` plays no part."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +11,8 @@ from torch import Tensor
 from alexnet import distributed, randomness
 from alexnet.data.loader import Batch
 from alexnet.data.views import random_view
-from alexnet.errors import InputError
 from alexnet.evaluation import metrics
-from alexnet.training.parts import Parts
-
-
-class NotFinite(InputError):
-    """The loss is not finite: training cannot go on from here."""
+from alexnet.training.parts import WAY_OUT, NotFinite, Parts
 
 
 @dataclass(frozen=True)
@@ -30,7 +25,7 @@ class Told:
     """Whether a signal came to any rank."""
 
 
-def gradient_step(parts: Parts, batch: Batch, epoch: int, colour: float, micro_batch: int | None, stop: bool) -> Told:
+def gradient_step(parts: Parts, batch: Batch, epoch: int, colour: float, stop: bool) -> Told:
     """What the step measured; weights and velocities have moved by the gradient of the global batch.
 
     The loss is the sum over this rank's images x world / images of the global batch, which the mean of the gradients
@@ -38,35 +33,42 @@ def gradient_step(parts: Parts, batch: Batch, epoch: int, colour: float, micro_b
 
     Args:
         colour: the schedule's factor on the colour noise.
-        micro_batch: at most this many images at once.
         stop: whether a signal has come to this rank.
 
     Raises:
         NotFinite: the loss is not finite; the layer where that began is named, and the weights are untouched.
     """
     parts.rule.zero_grad()
-    pieces = list(_pieces(batch, micro_batch))
+    pieces = list(_pieces(batch, parts.micro_batch))
     sums = torch.zeros(4, device=parts.device)
-    for piece, last in zip(pieces, [False] * (len(pieces) - 1) + [True], strict=True):
-        images = random_view(
-            piece.images, piece.indices, parts.views, parts.statistics, seed=parts.seed, epoch=epoch, colour=colour
-        )[:, 0]
-        keys = randomness.keys(parts.seed, "dropout", epoch, piece.indices)
+    for piece in pieces:
+        last = piece is pieces[-1]
         with contextlib.nullcontext() if last else parts.no_sync():
+            keys = randomness.keys(parts.seed, "dropout", epoch, piece.indices)
             with parts.autocast():
-                logits = parts.forward(images, keys)
+                logits = parts.forward(_shown(parts, piece, epoch, colour), keys)
             scores = torch.log_softmax(logits.float(), dim=1)
-            weights = parts.class_weights[piece.labels] if len(batch.images) else torch.zeros_like(scores[:, 0])
-            losses = metrics.losses(scores, piece.labels) * weights
-            sums += _measured(losses, scores, piece.labels, len(batch.images)).detach()
+            columns = metrics.columns(scores, piece.labels)
+            # A rank whose share is empty computed one blank image, which counts for nothing.
+            weights = parts.class_weights[piece.labels] if len(batch.images) else torch.zeros_like(columns[0])
+            losses = columns[0] * weights
+            sums += torch.stack([losses, *(columns[1:] * (weights > 0))]).sum(1).detach()
             if last:
                 reading = _Reading(sums, stop)
             (losses.sum() * (distributed.world() / batch.count)).backward()  # type: ignore[no-untyped-call]
     told = reading.told()
     if not math.isfinite(told.sums[0]):
-        raise NotFinite(_where_it_broke(parts, images, keys))
+        raise NotFinite(_where_it_broke(parts, [_shown(parts, piece, epoch, colour) for piece in pieces]))
     parts.rule.step()
     return told
+
+
+def _shown(parts: Parts, piece: Batch, epoch: int, colour: float) -> Tensor:
+    """float32 `[n,3,C,C]`: the random views of a piece."""
+    views, statistics = parts.classifier.views, parts.classifier.statistics
+    return random_view(piece.images, piece.indices, views, statistics, seed=parts.seed, epoch=epoch, colour=colour)[
+        :, 0
+    ]
 
 
 def _pieces(batch: Batch, micro_batch: int | None) -> Iterator[Batch]:
@@ -79,17 +81,10 @@ def _pieces(batch: Batch, micro_batch: int | None) -> Iterator[Batch]:
             batch.indices.new_zeros(1),
             batch.count,
         )
+        return
     size = micro_batch or count
     for i in range(0, count, size):
         yield Batch(batch.images[i : i + size], batch.labels[i : i + size], batch.indices[i : i + size], batch.count)
-
-
-def _measured(losses: Tensor, scores: Tensor, labels: Tensor, images: int) -> Tensor:
-    """float32 `[4]`, on the scores' device; small whole batches, so float32 keeps the counts exact."""
-    if not images:
-        return losses.new_zeros(4)
-    columns = (losses, metrics.errors(scores, labels, 1), metrics.errors(scores, labels, 5), torch.ones_like(losses))
-    return torch.stack(columns).sum(1)
 
 
 class _Reading:
@@ -104,7 +99,7 @@ class _Reading:
         if self._event:
             self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._host.copy_(values, non_blocking=True)
-            self._event.record()
+            self._event.record(torch.cuda.current_stream(values.device))
         else:
             self._host = values
 
@@ -116,16 +111,11 @@ class _Reading:
 
 
 @torch.no_grad()
-def _where_it_broke(parts: Parts, images: Tensor, keys: Tensor) -> str:
-    way_out = (
-        "The last good checkpoint is kept; lower --optimiser.learning-rate, or divide the input by its deviation "
-        "(--views.divisor), and train into a new run."
-    )
-    for name, parameter in parts.network.named_parameters():
-        if not parameter.isfinite().all():
-            return f"the loss is not finite: {name} holds values that are not. {way_out}"
-    with parts.autocast():
-        for name, maps in parts.network.stages(images).items():
-            if not maps.isfinite().all():
-                return f"the loss is not finite: it began in the stage {name}. {way_out}"
-    return f"the loss is not finite though every stage is: the outputs are too large. {way_out}"
+def _where_it_broke(parts: Parts, pieces: Sequence[Tensor]) -> str:
+    parts.require_finite()
+    for images in pieces:
+        with parts.autocast():
+            for name, maps in parts.network.stages(images).items():
+                if not maps.isfinite().all():
+                    return f"the loss is not finite: that began in the stage {name}. {WAY_OUT}"
+    return f"the loss is not finite, though every stage is here: it is too large, or another process broke. {WAY_OUT}"

@@ -1,6 +1,7 @@
 """Training: assembles the parts that a recipe names and holds the only loop over images."""
 
 import dataclasses
+import math
 import signal
 import sys
 import time
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -16,15 +17,16 @@ from alexnet import devices, distributed
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
-from alexnet.evaluation.evaluate import evaluate
+from alexnet.evaluation.evaluate import Evaluation, evaluate
 from alexnet.files import checksum, link
 from alexnet.training import checkpoint, environment
 from alexnet.training.checkpoint import Position
 from alexnet.training.optimiser import set_rates
-from alexnet.training.parts import Parts
+from alexnet.training.parts import WAY_OUT, NotFinite, Parts
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.record import Record
 from alexnet.training.run import Run
+from alexnet.training.schedule import Plateau
 from alexnet.training.step import gradient_step
 
 
@@ -55,7 +57,7 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
         _make_fast(machine, places[0])
         prepared = PreparedSet.open(data)
         beginning = Classifier.load(start, str(places[0])) if start else None
-        recipe = fitted(recipe, prepared)
+        recipe = fitted(recipe, prepared, beginning)
         record = {
             "path": str(data.resolve()),
             "fingerprint": prepared.fingerprint,
@@ -64,18 +66,19 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
             "start": {"path": str(start), "checksum": checksum(start)} if start else None,
         }
         session = environment.describe(machine, places[0])
+        parts = Parts.assemble(recipe, prepared, machine, places, beginning)
+        # Only now that everything fits: what is refused leaves no folder.
         folder = _opened(run, recipe, record, session, start)
-        parts = Parts.assemble(folder.recipe, prepared, machine, places, beginning)
         _loop(folder, parts, machine)
         return folder
 
 
-def fitted(recipe: Recipe, prepared: PreparedSet) -> Recipe:
+def fitted(recipe: Recipe, prepared: PreparedSet, beginning: Classifier | None = None) -> Recipe:
     """`recipe` with the set's number of classes.
 
     Raises:
         InputError: the set has no training images, is too small for the crop, or lacks the `val` split that a
-            plateau schedule watches.
+            plateau schedule watches; or the classifier to begin from takes images of another size.
     """
     if "train" not in prepared.counts:
         raise InputError(f"{prepared.path} has no `train` split; it can be evaluated, not trained on.")
@@ -84,7 +87,12 @@ def fitted(recipe: Recipe, prepared: PreparedSet) -> Recipe:
             f"the recipe's crop of {recipe.views.crop} does not fit the {prepared.size}x{prepared.size} images of "
             f"{prepared.path}; take a recipe of the same size (cifar10-* for 32x32)."
         )
-    if type(recipe.schedule).__name__ == "Plateau" and not prepared.counts.get("val"):
+    if beginning and beginning.size != prepared.size:
+        raise InputError(
+            f"the classifier to begin from takes {beginning.size}x{beginning.size} images, those of {prepared.path} "
+            f"are {prepared.size}x{prepared.size}."
+        )
+    if isinstance(recipe.schedule, Plateau) and not prepared.counts.get("val"):
         raise InputError(
             f"{prepared.path} has no `val` split for the plateau schedule to watch: prepare it with --holdout 0.1, "
             "or take a recipe with milestones."
@@ -95,31 +103,49 @@ def fitted(recipe: Recipe, prepared: PreparedSet) -> Recipe:
 def _loop(run: Run, parts: Parts, machine: Machine) -> None:
     """The loop over epochs and batches: a step, what it told, and now and then a checkpoint."""
     recipe, loader = run.recipe, parts.loader
-    state = checkpoint.newest(run.checkpoints)
-    position = parts.restore(state) if state else Position()
+    saved = checkpoint.newest(run.checkpoints)
+    position = parts.restore(saved) if saved else Position()
     if position.step == 0:
         _keep(run, parts, machine, 0)
-    saved = time.monotonic()
-    with _signals() as signals, Record(run, parts, length=state[3] if state else 0) as record:
+    moment = time.monotonic()
+    with _signals() as signals, Record(run, parts, length=saved.journal if saved else 0) as record:
         while not position.finished:
             record.begin(position)
             for batch in loader.epoch(position.epoch, position.batch):
                 factors = recipe.schedule.factors(position.epoch + position.batch / loader.batches, position.errors)
                 set_rates(parts.rule, recipe.optimiser, factors)
-                told = gradient_step(parts, batch, position.epoch, factors.colour, machine.micro_batch, signals.stop)
+                told = gradient_step(parts, batch, position.epoch, factors.colour, signals.stop)
                 position = record.stepped(position, told.sums)
-                if told.stop or time.monotonic() - saved > 60 * machine.checkpoint_minutes:
-                    _save(run, parts, position, record)
-                    saved = time.monotonic()
                 if told.stop:
-                    record.paused(position)
-                    raise Stopped(signals.number or signal.SIGTERM)
+                    _stop(run, parts, position, record, signals)
+                if time.monotonic() - moment > 60 * machine.checkpoint_minutes:
+                    _save(run, parts, position, record)
+                    moment = time.monotonic()
+            if distributed.any_true(signals.stop, parts.device):
+                _stop(run, parts, position, record, signals)
             record.paused(position)
-            result = evaluate([parts.classifier], parts.validation) if parts.validation else None
+            result = _validated(parts)
             position = record.finished_epoch(position, result)
             _publish(run, parts, position, machine)
-        if state is None or not state[0].finished:
+        if saved is None or not saved.position.finished:
             _save(run, parts, position, record)
+
+
+def _validated(parts: Parts) -> Evaluation | None:
+    """The figures of the `val` split, None without one; raises NotFinite for a network that the last step broke."""
+    parts.require_finite()
+    if parts.validation is None:
+        return None
+    result = evaluate([parts.classifier], parts.validation)
+    if not math.isfinite(result.loss):
+        raise NotFinite(f"the validation loss is not finite: the last steps broke the network. {WAY_OUT}")
+    return result
+
+
+def _stop(run: Run, parts: Parts, position: Position, record: Record, signals: "_Signals") -> NoReturn:
+    record.paused(position)
+    _save(run, parts, position, record)
+    raise Stopped(signals.number or signal.SIGTERM)  # the signal may have come to another rank
 
 
 def _publish(run: Run, parts: Parts, position: Position, machine: Machine) -> None:
@@ -139,6 +165,7 @@ def _keep(run: Run, parts: Parts, machine: Machine, epoch: int) -> None:
 
 def _save(run: Run, parts: Parts, position: Position, record: Record) -> None:
     if distributed.rank() == 0:
+        parts.require_finite()
         weights, velocities = parts.whole()
         checkpoint.save(run.checkpoints, position, weights, velocities, record.flushed())
 
@@ -148,6 +175,7 @@ def _opened(path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str,
         if (path / "recipe.json").is_file():
             run = Run.open(path)
             run.require_same(recipe, data)
+            run.tidy()
             run.add_session(session)
         else:
             Run.create(path, recipe, data, session, start)

@@ -39,7 +39,7 @@ def test_a_named_recipe_arrives_as_it_is(name, called):
 
 
 def test_flags_change_single_fields_of_recipe_and_machine(called, capsys):
-    flags = ["--optimiser.learning-rate", "0.02", "--views.no-horizontal", "--precision", "fp32", "--seeds.data", "7"]
+    flags = ["--optimiser.learning-rate", "0.03", "--views.no-horizontal", "--precision", "fp32", "--seeds.data", "7"]
     machine = [
         "--machine.devices",
         "cuda:0",
@@ -54,7 +54,7 @@ def test_flags_change_single_fields_of_recipe_and_machine(called, capsys):
     recipe, _, _, where = called[0]
     assert config.difference(recipes.named("demo"), recipe) == [
         ("views.horizontal", True, False),
-        ("optimiser.learning_rate", 0.01, 0.02),
+        ("optimiser.learning_rate", 0.02, 0.03),
         ("precision", "bf16", "fp32"),
         ("seeds.data", 0, 7),
     ]
@@ -138,7 +138,7 @@ def test_recipes_shows_one_and_compares_two(capsys):
     shown = json.loads(capsys.readouterr().out)
     assert config.from_json(type(recipes.named("demo")), shown, "x") == recipes.named("demo")
     assert cli.main(["recipes", "demo"]) == 0
-    assert '"learning_rate": 0.01' in capsys.readouterr().out
+    assert '"learning_rate": 0.02' in capsys.readouterr().out
     assert cli.main(["recipes", "paper-2012", "code-2012"]) == 0
     assert "optimiser.bias_rate: 1.0 in paper-2012, 2.0 in code-2012" in capsys.readouterr().out
     assert cli.main(["recipes", "demo", "demo"]) == 0

@@ -11,15 +11,17 @@ import torch
 from safetensors.torch import load_file
 
 from alexnet import recipes
+from alexnet.data.loader import Batch, Loading
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training import train as training
-from alexnet.training.parts import class_weights
+from alexnet.training.parts import NotFinite, Parts, class_weights
 from alexnet.training.recipe import Loss, Machine, Recipe
 from alexnet.training.run import Run
-from alexnet.training.schedule import Plateau
+from alexnet.training.schedule import Milestone, Milestones, Plateau
+from alexnet.training.step import gradient_step
 from alexnet.training.train import Stopped, train
 
 EACH_STEP = Machine(devices=("cpu",), checkpoint_minutes=0.0)
@@ -231,3 +233,60 @@ def test_a_compiled_network_changes_only_rounding(prepared, tmp_path):
     compiled = train(tiny(), prepared, tmp_path / "compiled", replace(CPU, compile=True))
     for key, value in load_file(compiled.path / "weights.safetensors").items():
         torch.testing.assert_close(value, plain[key], rtol=1e-4, atol=1e-6)
+
+
+def test_what_does_not_fit_leaves_no_folder(prepared, tmp_path):
+    typo = replace(tiny(), optimiser=replace(tiny().optimiser, frozen=("conv9",)))
+    with pytest.raises(InputError, match="conv9"):
+        train(typo, prepared, tmp_path / "run", CPU)
+    late = replace(tiny(), schedule=Milestones(2, (Milestone(1, layers={"conv9": 0.0}),)))
+    with pytest.raises(InputError, match="schedule names the layer 'conv9'"):
+        train(late, prepared, tmp_path / "run", CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_broken_by_the_last_step_is_not_published(prepared, tmp_path):
+    hot = replace(tiny(), optimiser=replace(tiny().optimiser, learning_rate=1e38), loader=Loading(batch=128))
+    with pytest.raises(NotFinite, match="not finite"):
+        train(hot, prepared, tmp_path / "run", CPU)
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
+
+
+def test_what_a_kill_left_behind_is_cleared(prepared, tmp_path):
+    run = train(tiny(), prepared, tmp_path / "run", CPU)
+    left = [run.path / ".weights.safetensors.x.part", run.checkpoints / "step-000000999.safetensors"]
+    for file in left:
+        file.write_bytes(b"half")
+    train(tiny(), prepared, tmp_path / "run", CPU)
+    assert not any(file.exists() for file in left)
+
+
+def test_a_rank_without_images_computes_a_gradient_of_zero(prepared, tmp_path):
+    """The last batch of an epoch may have fewer images than there are ranks."""
+    recipe = training.fitted(tiny(), PreparedSet.open(prepared))
+    parts = Parts.assemble(recipe, PreparedSet.open(prepared), CPU, [torch.device("cpu")], None)
+    for piece in (None, 4):
+        parts.micro_batch = piece
+        before = parts.network.whole()
+        empty = Batch(
+            torch.zeros(0, 3, 256, 256, dtype=torch.uint8), torch.zeros(0, dtype=int), torch.zeros(0, dtype=int), 1
+        )
+        told = gradient_step(parts, empty, 0, 1.0, False)
+        assert told.sums == (0.0, 0.0, 0.0, 0.0)
+        assert all(p.grad is not None and not p.grad.any() for p in parts.network.parameters())
+        assert before.keys() == parts.network.whole().keys()
+
+
+def test_a_signal_in_the_middle_of_validation_is_not_forgotten(prepared, tmp_path, monkeypatch):
+    real = training.evaluate
+
+    def signalled(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "evaluate", signalled)
+    with pytest.raises(Stopped):
+        train(tiny(), prepared, tmp_path / "run", CPU)
+    monkeypatch.undo()
+    whole = train(tiny(), prepared, tmp_path / "whole", CPU)
+    assert outputs(train(tiny(), prepared, tmp_path / "run", CPU)) == outputs(whole)
