@@ -132,7 +132,7 @@ def _measured(
     probabilities: bool,
     progress: Callable[[int], object],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Of all ranks' images: float64 `[4, N]` as `_figures` gives them, int64 `[N]` answers, and probabilities if asked.
+    """Of all ranks' images: float64 `[4, N]`, the columns of `metrics`, int64 `[N]` answers, and probabilities if asked.
 
     Each value stands at its image's place and is summed over images only once all are here, in stored order: so the
     figures do not depend on who computed them.
@@ -144,7 +144,7 @@ def _measured(
     for batch in loader.in_order():
         places = batch.indices.cpu()
         logs = _mean([c.log_probabilities(batch.images, views) for c in classifiers], orders)
-        figures[:, places] = _figures(logs, labels[places].to(logs.device)).cpu()
+        figures[:, places] = metrics.columns(logs, labels[places].to(logs.device)).cpu().double()
         answers[places] = logs.argmax(1).cpu()
         if kept is not None:
             kept[places] = logs.exp().cpu()
@@ -194,12 +194,6 @@ def _mean(logs: list[Tensor], orders: list[Tensor | None]) -> Tensor:
         for values, order in zip(logs, orders, strict=True)
     ]
     return torch.stack(aligned).logsumexp(0) - math.log(len(aligned))
-
-
-def _figures(logs: Tensor, labels: Tensor) -> Tensor:
-    """float64 `[4, n]`: loss, top-1 error, top-5 error, and 1 for an image seen."""
-    errors = [metrics.errors(logs, labels, top) for top in (1, 5)]
-    return metrics.wide(torch.stack([metrics.losses(logs, labels), *errors, torch.ones_like(errors[0])]))
 
 
 def _from_all(values: Tensor, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Loss and errors of single images, their exact sums, and the confusion matrix."""
+"""Loss and errors of single images, the confusion matrix, and the standard error."""
 
 import math
 
@@ -33,26 +33,18 @@ def errors(scores: Tensor, labels: Tensor, top: int) -> Tensor:
     return 1 - ((top - above) / level).clamp(0, 1)
 
 
-def sums(log_probabilities: Tensor, labels: Tensor) -> Tensor:
-    """float64 `[4]`: sums of loss, top-1 error and top-5 error, and the number of images.
+def columns(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """float32 `[4, N]`: each image's loss, top-1 error, top-5 error, and 1 to count it.
 
-    Such sums add over batches and ranks without rounding that matters, and of no images they are zero. They lie on
-    the device of the scores, or on the CPU where that has no float64 (mps).
+    Sums over many images are taken in float64, where no rounding matters.
+
+    Args:
+        log_probabilities: float32 `[N, K]`.
+        labels: int64 `[N]`, 0..K-1.
     """
-    columns = torch.stack(
-        [
-            losses(log_probabilities, labels),
-            errors(log_probabilities, labels, 1),
-            errors(log_probabilities, labels, 5),
-            torch.ones_like(labels, dtype=torch.float32),
-        ]
-    )
-    return wide(columns).sum(1)
-
-
-def wide(values: Tensor) -> Tensor:
-    """`values` as float64, on their device, or on the CPU where that has no float64."""
-    return (values.cpu() if values.device.type == "mps" else values).double()
+    loss = losses(log_probabilities, labels)
+    found = [errors(log_probabilities, labels, top) for top in (1, 5)]
+    return torch.stack([loss, *found, torch.ones_like(loss)])
 
 
 def confusion(labels: Tensor, answers: Tensor, classes: int) -> Tensor:

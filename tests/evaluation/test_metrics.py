@@ -18,7 +18,7 @@ def scores(images, classes, seed=0):
 @pytest.mark.parametrize("classes", [2, 7, 100])
 def test_agrees_with_scikit_learn(classes):
     logs, labels = scores(300, classes)
-    loss, top1, top5, images = metrics.sums(logs, labels).tolist()
+    loss, top1, top5, images = metrics.columns(logs, labels).double().sum(1).tolist()
     names, probabilities = np.arange(classes), logs.exp().double().numpy()
     probabilities /= probabilities.sum(1, keepdims=True)
     assert images == 300
@@ -55,13 +55,13 @@ def test_what_is_not_a_number_is_an_error_whatever_the_label():
     assert metrics.errors(torch.tensor([[0.0, math.nan]]), torch.tensor([0]), 1).item() == 1
 
 
-def test_sums_of_parts_add_up_and_nothing_is_zero():
+def test_columns_are_the_single_measures_and_of_no_images_nothing():
     logs, labels = scores(64, 9)
-    whole = metrics.sums(logs, labels)
-    parts = metrics.sums(logs[:13], labels[:13]) + metrics.sums(logs[13:], labels[13:])
-    assert whole.dtype == torch.float64
-    torch.testing.assert_close(parts, whole, rtol=1e-14, atol=0)
-    assert metrics.sums(logs[:0], labels[:0]).tolist() == [0, 0, 0, 0]
+    columns = metrics.columns(logs, labels)
+    assert columns.dtype == torch.float32
+    expected = [metrics.losses(logs, labels), metrics.errors(logs, labels, 1), metrics.errors(logs, labels, 5)]
+    assert torch.equal(columns, torch.stack([*expected, torch.ones(64)]))
+    assert metrics.columns(logs[:0], labels[:0]).shape == (4, 0)
 
 
 def test_confusion_agrees_with_scikit_learn():
