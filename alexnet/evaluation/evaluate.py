@@ -132,7 +132,7 @@ def _measured(
     probabilities: bool,
     progress: Callable[[int], object],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Of all ranks' images: float64 `[4, N]`, the columns of `metrics`, int64 `[N]` answers, and probabilities if asked.
+    """Of all ranks' images: float64 `[4, N]`, `metrics.columns`, int64 `[N]` answers, and probabilities if asked.
 
     Each value stands at its image's place and is summed over images only once all are here, in stored order: so the
     figures do not depend on who computed them.
