@@ -123,13 +123,13 @@ class Loader:
         if self._loading.order == "stored":
             return self.in_order(start)
         order = randomness.permutation(self._seed, "order", epoch, len(self.shards))
-        return self._batches(order, start)
+        return self._iterate(order, start)
 
     def in_order(self, start: int = 0) -> Iterator[Batch]:
         """The whole split in stored order, each image once over all ranks, as for evaluation; errors as for `epoch`."""
-        return self._batches(np.arange(len(self.shards)), start)
+        return self._iterate(np.arange(len(self.shards)), start)
 
-    def _batches(self, order: np.ndarray, start: int) -> Iterator[Batch]:
+    def _iterate(self, order: np.ndarray, start: int) -> Iterator[Batch]:
         """The batches of `order`, while the next few are being read."""
         numbers = iter(range(start, self.batches))
         pending: deque[_Pending] = deque()
@@ -150,7 +150,7 @@ class Loader:
         count = min(self._loading.batch, len(order) - first)
         begin, end = distributed.share(count)
         indices = order[first + begin : first + end]
-        if self.cache == "device" and self._known[indices].all():
+        if self.cache == "device" and self._kept is not None and self._known[indices].all():
             return _Pending(indices, count, None, [])
         if self.cache != "none" and self._kept is None:
             where = self._device if self.cache == "device" else torch.device("cpu")

@@ -138,6 +138,15 @@ def test_kept_images_are_the_same_and_are_read_once(cache, encoding):
         assert torch.equal(a.labels, b.labels)
 
 
+def test_an_empty_share_may_be_the_first_batch_of_a_device_that_keeps_images(ranks):
+    """One of three ranks at a last batch of two images, entered there; of no images it is true that all are kept."""
+    ranks(0, 3)
+    loader = made(FewShards(10))
+    loader.cache = "device"
+    (batch,) = loader.epoch(0, start=1)
+    assert (batch.images.shape, batch.count) == ((0, 3, 8, 8), 2)
+
+
 @pytest.mark.parametrize("encoding", ["jpeg", "raw"])
 def test_real_shards(tmp_path, encoding):
     """The format's own reader, in both layouts; what a thread finds damaged is named."""
