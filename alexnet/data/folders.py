@@ -18,7 +18,8 @@ def listing(root: Path) -> Source:
     `words.txt` in `root`, if there, gives classes words for people: lines of a name, a tab and words.
 
     Raises:
-        InputError: there are no class folders, or splits and other folders are mixed.
+        InputError: there are no class folders, splits and other folders are mixed, or a class's name or `words.txt`
+            is not UTF-8.
     """
     notes: list[str] = []
     trees = {split: _tree(root, folder, notes) for split, folder in _splits(root, notes).items()}
@@ -67,11 +68,24 @@ def _tree(root: Path, folder: Path, notes: list[str]) -> dict[str, list[tuple[st
         notes.append(f"Hidden folders in {where} were left out: {', '.join(hidden)}.")
     if folder != root and files:
         notes.append(f"{len(files)} files in {where} are in no class folder and were left out, such as {files[0]}.")
+    for name in folders:
+        _require_text(name, folder)
     if folder != root and not folders:
         raise InputError(f"{folder} holds no class folders; sort its pictures into folders named as those of train.")
     return {
         name: [(f.relative_to(root).as_posix(), f.stat().st_size) for f in _files(folder / name)] for name in folders
     }
+
+
+def _require_text(name: str, folder: Path) -> None:
+    """Nothing, if a class can bear this name: it will stand in JSON files. Names of pictures need not be text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        raise InputError(
+            f"the name of the class folder {shown} in {folder} is not UTF-8 text; rename it, for the class is named so."
+        ) from None
 
 
 def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
@@ -111,5 +125,8 @@ def _words(root: Path) -> dict[str, str]:
     path = root / "words.txt"
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text; save it anew in that encoding.") from None
     return {name: words.strip() for name, tab, words in (line.partition("\t") for line in lines) if tab}

@@ -193,3 +193,20 @@ def test_impossible_shares(tmp_path: Path, holdout: float, test: float) -> None:
 def test_a_broken_expression(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a regular expression"):
         split(folders.listing(lay_out(tmp_path, "a/1.jpg")), group="(")
+
+
+@pytest.mark.parametrize("folder", ["caf\udce9", "train/caf\udce9"])
+def test_a_class_whose_name_is_no_text_is_refused_at_once(tmp_path: Path, folder: str) -> None:
+    lay_out(tmp_path, f"{folder}/1.jpg")
+    with pytest.raises(InputError, match=r"class folder caf\\xe9 in .* is not UTF-8 text; rename it"):
+        folders.listing(tmp_path)
+
+
+def test_a_picture_whose_name_is_no_text_is_listed(tmp_path: Path) -> None:
+    assert paths(folders.listing(lay_out(tmp_path, "a/caf\udce9.jpg"))) == ["a/caf\udce9.jpg"]
+
+
+def test_words_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    (lay_out(tmp_path, "a/1.jpg") / "words.txt").write_bytes(b"a\tcaf\xe9\n")
+    with pytest.raises(InputError, match=r"words.txt is not UTF-8 text"):
+        folders.listing(tmp_path)
