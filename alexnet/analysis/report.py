@@ -35,7 +35,7 @@ class Shown:
     caption: str
 
 
-def report(run: Path, device: str = "auto") -> Path:
+def report(run: Path | str, device: str = "auto") -> Path:
     """The report.html of the run at `run`, its figures drawn anew beside it as .png; also of a living run.
 
     The pictures are of the `val` split, or of `train` where there is none; `test` is never looked at.
@@ -46,7 +46,7 @@ def report(run: Path, device: str = "auto") -> Path:
     Raises:
         InputError: there is no run at `run`.
     """
-    opened = Run.open(run)
+    opened = Run.open(Path(run))
     shown, notes = _figures(opened, device)
     parts = [page.tiles(_numbers(opened)), *map(page.note, notes)]
     for figure in shown:

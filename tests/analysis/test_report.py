@@ -115,7 +115,7 @@ def test_the_test_split_is_never_looked_at(sets, tmp_path, monkeypatch):
 
 def test_a_living_run_has_a_report_before_its_first_epoch_ends(sets, tmp_path):
     make_run(tmp_path / "run", PreparedSet.open(sets / "split"), epochs=0)
-    text = text_of(report(tmp_path / "run", "cpu"))
+    text = text_of(report(str(tmp_path / "run"), "cpu"))
     assert "The other figures come with the first finished epoch" in text
     assert text.count("<img") == 1
 
