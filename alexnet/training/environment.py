@@ -40,9 +40,11 @@ def commit() -> str:
     """The commit of this package's checkout, with "+changes" when files differ from it, else its version."""
     folder = Path(alexnet.__file__).resolve().parent
     try:
+        # Fails for a copy that merely lies below somebody's repository.
+        _git(folder, "ls-files", "--error-unmatch", "__init__.py")
         head = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return f"version {_version('alexnet')}"
     return head + ("+changes" if changed else "")
 
