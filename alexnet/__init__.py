@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alexnet import recipes as recipes
     from alexnet.analysis.report import report as report
-    from alexnet.cli.machine import examine
     from alexnet.commands import evaluate as evaluate
     from alexnet.commands import finetune as finetune
     from alexnet.commands import resume as resume
@@ -19,10 +18,9 @@ if TYPE_CHECKING:
     from alexnet.data.shards import verify as verify
     from alexnet.evaluation.classifier import Classifier as Classifier
     from alexnet.evaluation.predict import predict as predict
+    from alexnet.machine import doctor as doctor
     from alexnet.model.alexnet import AlexNet as AlexNet
     from alexnet.model.alexnet import AlexNetConfig as AlexNetConfig
-
-    doctor = examine
 
 __version__ = "0.1.0"
 
@@ -38,7 +36,7 @@ _HOMES = {
     "evaluate": "alexnet.commands",
     "predict": "alexnet.evaluation.predict",
     "report": "alexnet.analysis.report",
-    "doctor": "alexnet.cli.machine:examine",
+    "doctor": "alexnet.machine",
 }
 
 __all__ = ["recipes", *_HOMES]
@@ -49,8 +47,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("alexnet.recipes")
     if name not in _HOMES:
         raise AttributeError(f"module 'alexnet' has no attribute {name!r}")
-    home, _, there = _HOMES[name].partition(":")
-    value = getattr(importlib.import_module(home), there or name)
+    value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import distributed, randomness
+from alexnet import distributed, machine, randomness
 from alexnet.data.shards import Shards
 from alexnet.errors import InputError
 
@@ -102,7 +101,7 @@ class Loader:
         """
         self.batches = -(-len(shards) // loading.batch)
         self.waiting = 0.0
-        self.threads = threads or max(1, _cores() // _processes())
+        self.threads = threads or max(1, machine.cores() // _processes())
         self.shards, self._loading, self._device, self._seed = shards, loading, device, seed
         self._labels = torch.from_numpy(shards.labels).to(device)
         image_bytes = 3 * shards.size**2
@@ -209,26 +208,9 @@ def _kept_where(cache: Cache, device: torch.device, size: int) -> Literal["none"
     if cache == "auto" and device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 4:
         return "device"
     if cache == "auto":
-        return "memory" if size <= _free_memory() // (4 * _processes()) else "none"
+        memory = machine.memory()
+        return "memory" if memory is not None and size <= memory.free // (4 * _processes()) else "none"
     return "memory" if cache == "device" and device.type == "cpu" else cache
-
-
-def _free_memory() -> int:
-    """Bytes that this machine, or the container's limit, has left; 0 where it cannot be told."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 0
-    try:
-        return min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or "max"
-        return free
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processes() -> int:

@@ -1,7 +1,6 @@
 """`alexnet prepare`: one pass over a source to a prepared set, on all cores, which goes on where it was killed."""
 
 import dataclasses
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-from alexnet import config, files, randomness
+from alexnet import config, files, machine, randomness
 from alexnet.data import cifar10, finishing, folders, ilsvrc, packing
 from alexnet.data.decoding import LIMIT, Geometry
 from alexnet.data.packing import Settings
@@ -66,7 +65,7 @@ def prepare(
         holdout, test, group, seed, images_per_shard,
     )  # fmt: skip
     listed = divide(listed, holdout=holdout, test=test, group=group, seed=seed)
-    return _prepared(source, prepared, listed, settings, workers or os.cpu_count() or 1)
+    return _prepared(source, prepared, listed, settings, workers or machine.cores())
 
 
 def _prepared(source: Path, prepared: Path, listed: Source, settings: Settings, workers: int) -> PreparedSet:

@@ -1,7 +1,6 @@
 """The classifier: a network with its views and classes, in one file; from a picture to its answers."""
 
 import math
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import devices
+from alexnet import devices, machine
 from alexnet.data.decoding import Geometry, Refused, picture, square
 from alexnet.data.shards import ClassName
 from alexnet.data.views import Statistics, Views, centre_view, nine_views, ten_views
@@ -169,7 +168,7 @@ class Classifier:
         if top < 1:
             raise InputError(f"top is {top}; at least one answer is needed.")
         rest, number, labels = iter(_several(images)), 0, self.labels
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(machine.cores()) as pool:
             while chunk := list(islice(rest, _DECODED)):
                 pixels = list(pool.map(self._pixels_or_reason, chunk))
                 good = [p for p in pixels if isinstance(p, np.ndarray)]

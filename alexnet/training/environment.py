@@ -1,6 +1,5 @@
 """Where a run computes: versions, machine and the code's commit. None of it goes into the recipe."""
 
-import importlib.metadata
 import platform
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ import torch
 
 import alexnet
 from alexnet import distributed
+from alexnet.machine import processor, version
 from alexnet.training.recipe import Machine
 
 _PACKAGES = ("alexnet", "torch", "numpy", "pillow", "simplejpeg", "safetensors")
@@ -26,7 +26,7 @@ def describe(machine: Machine, device: torch.device) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version(name) or "not installed" for name in _PACKAGES},
         "system": platform.platform(),
         "device": str(device),
         "device_name": device_name(device),
@@ -45,7 +45,7 @@ def commit() -> str:
         head = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
     except (OSError, subprocess.SubprocessError):
-        return f"version {_version('alexnet')}"
+        return f"version {alexnet.__version__}"
     return head + ("+changes" if changed else "")
 
 
@@ -53,18 +53,7 @@ def device_name(device: torch.device) -> str:
     """The maker's name of a device ("NVIDIA H100 80GB HBM3", "Intel(R) Xeon(R) ...")."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    if sys.platform.startswith("linux"):
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+    return processor()
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -9,8 +9,7 @@ import pytest
 import simplejpeg
 import torch
 
-from alexnet import distributed, randomness
-from alexnet.data import loader as module
+from alexnet import distributed, machine, randomness
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.shards import Shards, write_jpegs, write_raw
 from alexnet.errors import InputError
@@ -189,9 +188,11 @@ def test_a_kept_batch_may_be_changed_by_its_consumer():
 def test_auto_keeps_what_fits_into_a_quarter(monkeypatch):
     shards = FewShards(100)
     for free, expected in [(4 * 100 * 192, "memory"), (4 * 100 * 192 - 1, "none")]:
-        monkeypatch.setattr(module, "_free_memory", lambda free=free: free)
+        monkeypatch.setattr(machine, "memory", lambda free=free: machine.Memory(1 << 40, free))
         assert made(shards, cache="auto").cache == expected
-    monkeypatch.setattr(module, "_free_memory", lambda: 4 * 100 * 192)
+    monkeypatch.setattr(machine, "memory", lambda: None)
+    assert made(shards, cache="auto").cache == "none"
+    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(1 << 40, 4 * 100 * 192))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert made(shards, cache="auto").cache == "none"
 
