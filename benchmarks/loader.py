@@ -19,7 +19,6 @@ import io
 import itertools
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -33,7 +32,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from alexnet import devices
+from alexnet import devices, machine
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import PreparedSet
@@ -140,14 +139,6 @@ def rate(batches: Iterator[Tensor], device: torch.device) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-    return platform.processor()
-
-
 def measure(folder: Path, options: argparse.Namespace) -> None:
     """Prints a line for each kind of shard and of batch."""
     device = devices.choose(options.device)
@@ -184,7 +175,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         line = {
             "what": what, "source": f"{encoding} shards", "originals": made_of, "original_kB": round(kilobytes, 1),
             "images": options.images, "threads": options.threads, "rival_workers": options.threads,
-            "batch": options.batch, "device": str(device), "cpu": processor(), "rounds": options.rounds,
+            "batch": options.batch, "device": str(device), "cpu": machine.processor(), "rounds": options.rounds,
             "unit": "images/s", "ours": round(our), "rival": round(their), "ratio": round(our / their, 1),
         }  # fmt: skip
         print(json.dumps(line, ensure_ascii=False), flush=True)

@@ -11,20 +11,17 @@ measured in the same turns. A last line compares the response norms alone, forwa
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexnet import devices, randomness
+from alexnet import devices, machine, randomness
 from alexnet.model.alexnet import AlexNet, AlexNetConfig
 from alexnet.model.network import facts
 from alexnet.model.norms import ResponseNorm
@@ -160,13 +157,11 @@ def in_turns(names: list[str], options: argparse.Namespace, precision: str) -> d
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def machine(device: torch.device) -> dict[str, object]:
+def computer(device: torch.device) -> dict[str, object]:
     """What computes, for the JSON line."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    units = [unit for unit in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if unit in flags.split()][:1]
-    cpu = {"cpu": " ".join([*names[:1], *units]) or platform.processor(), "cores": os.cpu_count()}
+    has = machine.instructions()
+    units = [unit for unit in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if unit in has][:1]
+    cpu = {"cpu": " ".join([machine.processor(), *units]), "cores": machine.cores()}
     return cpu | ({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})
 
 
@@ -181,7 +176,7 @@ def line(options: argparse.Namespace, what: str, precision: str, pair: tuple[flo
     speeds = [options.batch / value for value in pair]
     return {
         **{"what": what, "precision": precision, "batch": options.batch, "device": options.device},
-        **machine(torch.device(options.device)),
+        **computer(torch.device(options.device)),
         **{"compiled": options.compile, "unit": "images/s", "ours": round(speeds[0], 1), "rival": round(speeds[1], 1)},
         "ratio": round(speeds[0] / speeds[1], 2),
     }
