@@ -217,4 +217,7 @@ def _parts(name: str) -> dict[str, str]:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        parts = ({k: v for k, v in part.items() if k != "class" and v is not None} for part in value)
+        return "; ".join(", ".join(f"{key} {value}" for key, value in part.items()) for part in parts)
     return "absent" if value is None else str(value)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-import alexnet
 from alexnet import distributed
 from alexnet.machine import processor, version
 from alexnet.training.recipe import Machine
@@ -38,14 +37,14 @@ def describe(machine: Machine, device: torch.device) -> dict[str, Any]:
 
 def commit() -> str:
     """The commit of this package's checkout, with "+changes" when files differ from it, else its version."""
-    folder = Path(alexnet.__file__).resolve().parent
+    folder = Path(__file__).resolve().parents[1]
     try:
         # Fails for a copy that merely lies below somebody's repository.
         _git(folder, "ls-files", "--error-unmatch", "__init__.py")
         head = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
     except (OSError, subprocess.SubprocessError):
-        return f"version {alexnet.__version__}"
+        return f"version {version('alexnet') or 'unknown'}"
     return head + ("+changes" if changed else "")
 
 

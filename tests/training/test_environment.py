@@ -25,7 +25,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "alexnet")
     git(tmp_path, "commit", "-q", "-m", "all")
-    monkeypatch.setattr(alexnet, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(environment, "__file__", str(package / "training" / "environment.py"))
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def test_a_checkout_tells_its_commit_and_whether_files_differ_from_it(checkout: 
 def test_a_copy_below_another_repository_does_not_tell_its_commit(checkout: Path, monkeypatch) -> None:
     """A virtual environment in the user's own project, say."""
     installed = shutil.copytree(checkout / "alexnet", checkout / ".venv" / "alexnet")
-    monkeypatch.setattr(alexnet, "__file__", str(installed / "__init__.py"))
+    monkeypatch.setattr(environment, "__file__", str(installed / "training" / "environment.py"))
     assert environment.commit().startswith("version ")
 
 
