@@ -56,6 +56,16 @@ def from_json(kind: Any, data: Any, where: str, defaults: list[str] | None = Non
     return _plain(kind, data, where)
 
 
+def check(config: Any, where: str) -> None:
+    """Nothing when each field of a dataclass holds a value of its type, as `from_json` would demand of a file.
+
+    Raises:
+        InputError: one does not; it is named with what was expected.
+    """
+    for name, kind in typing.get_type_hints(type(config)).items():
+        from_json(kind, to_json(getattr(config, name)), f"{where}.{name}")
+
+
 def difference(a: Any, b: Any) -> list[tuple[str, Any, Any]]:
     """(field, value in `a`, value in `b`) for each leaf that differs, in order; a missing one is None."""
     left, right = dict(_leaves(to_json(a))), dict(_leaves(to_json(b)))

@@ -57,6 +57,8 @@ def prepare(
         InputError: the source cannot be used, or `prepared` holds something else.
     """
     source, prepared = Path(source), Path(prepared).absolute()
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is {workers}; at least one thread is needed.")
     if not (1 <= quality <= 100 and images_per_shard >= 1):
         raise InputError(f"--quality {quality} must lie in 1..100, images_per_shard {images_per_shard} above 0.")
     listed = list_source(source)

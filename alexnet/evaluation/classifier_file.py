@@ -70,9 +70,7 @@ def read(path: Path) -> tuple[Description, dict[str, Tensor]]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is no classifier file, or a damaged one ({error}); take another copy.") from None
     if "alexnet" not in metadata:
-        raise InputError(
-            f"{path} holds tensors without a classifier's description; `alexnet import` makes one of them."
-        )
+        raise InputError(f"{path} holds tensors without a classifier's description; only a run's classifiers have one.")
     described = _described(path, metadata["alexnet"])
     _require_tensors(path, described, tensors)
     return described, {n: value.double() if n == "covariance" else value.float() for n, value in tensors.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, Image, Prediction, ViewsName
 
 
@@ -31,10 +32,12 @@ def predict(
         best: of a run folder, take the classifier at the lowest validation error.
 
     Raises:
-        InputError: there is no such classifier.
+        InputError: there is no such classifier, or no image.
     """
     classifier = Classifier.load(run, device, best)
     asked = [image for entry in _several(images) for image in _below(entry)]
+    if not asked:
+        raise InputError("there is no image to name: the folders given hold no visible files.")
     given = (sys.stdin.buffer.read() if _is_standard_input(image) else image for image in asked)
     for image, prediction in zip(asked, classifier.predictions(given, top, views), strict=True):
         yield replace(prediction, image="-") if _is_standard_input(image) else prediction

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from alexnet import config
 from alexnet.errors import InputError
 from alexnet.model.network import Network
 from alexnet.model.rows import (
@@ -92,6 +93,12 @@ class AlexNetConfig:
     initialisation: Initialisation = Initialisation()
 
     def __post_init__(self) -> None:
+        config.check(self, "model")
+        if self.classes < 1 or self.width <= 0 or self.input < 63:
+            raise InputError(
+                f"model.classes is {self.classes}, model.width {self.width}, model.input {self.input}; "
+                "at least one class, a width above 0 and an input of 63 pixels are needed."
+            )
         if self.towers not in (1, 2):
             raise InputError(f"towers is {self.towers}; it can be 1 or 2.")
         if self.edges == "none" and (self.input - 11) % 4 and "conv1" not in self.without:

@@ -23,7 +23,7 @@ from alexnet.training.optimiser import learning_rule, require_layers, velocities
 from alexnet.training.recipe import Loss, Machine, Recipe
 
 WAY_OUT = (
-    "The last good checkpoint is kept; lower --optimiser.learning-rate, or divide the input by its deviation "
+    "Checkpoints are left as they were; lower --optimiser.learning-rate, or divide the input by its deviation "
     "(--views.divisor deviation), and train into a new run."
 )
 

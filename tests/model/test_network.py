@@ -234,3 +234,16 @@ def test_bf16_and_compile_free_memory_formats() -> None:
     torch.testing.assert_close(half.float(), network(images()), rtol=0.1, atol=0.1)
     x = images().contiguous(memory_format=torch.channels_last)
     assert torch.equal(network(x), network(images()))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *({"classes": 0}, {"width": 0.0}, {"input": 10}, {"activation": "gelu"}, {"order1": "norm relu pool"}),
+        *({"kernels": (96, 256, 384, 384)}, {"without": ("conv9",)}),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused_by_name(field):
+    (name,) = field
+    with pytest.raises(InputError, match=rf"model\.{name}"):
+        AlexNetConfig(**field)
