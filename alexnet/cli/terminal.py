@@ -52,6 +52,7 @@ def console() -> Console:
 def note(sentence: str) -> None:
     """Nothing; the sentence is on standard error, once for all ranks."""
     if _speaks():
+        sys.stdout.flush()  # where both go to one place, a note stands after what was printed before it
         print(sentence, file=sys.stderr, flush=True)
 
 

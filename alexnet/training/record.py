@@ -53,6 +53,13 @@ class Record:
         if self._journal:
             self._journal.close()
 
+    def resumed(self, position: Position) -> None:
+        """Nothing; it is said where a run that was begun before goes on."""
+        if position.finished:
+            self._say(f"finished already, after {position.epoch} epochs")
+        else:
+            self._say(f"going on in epoch {position.epoch + 1}, after step {position.step}")
+
     def begin(self, position: Position) -> None:
         """Nothing; the bar shows the epoch of `position` from its batch on, and the clock runs."""
         last = self._run.recipe.schedule.epochs

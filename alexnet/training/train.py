@@ -92,12 +92,17 @@ def fitted(recipe: Recipe, prepared: PreparedSet, beginning: Classifier | None =
             f"the classifier to begin from takes {beginning.size}x{beginning.size} images, those of {prepared.path} "
             f"are {prepared.size}x{prepared.size}."
         )
+    count, usual = len(prepared.classes), type(recipe.model)().classes
+    if not beginning and recipe.model.classes not in (count, usual):
+        raise InputError(
+            f"model.classes is {recipe.model.classes}, but {prepared.path} has {count} classes; leave it out."
+        )
     if isinstance(recipe.schedule, Plateau) and not prepared.counts.get("val"):
         raise InputError(
             f"{prepared.path} has no `val` split for the plateau schedule to watch: prepare it with --holdout 0.1, "
             "or take a recipe with milestones."
         )
-    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, classes=len(prepared.classes)))
+    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, classes=count))
 
 
 def _loop(run: Run, parts: Parts, machine: Machine) -> None:
@@ -109,6 +114,8 @@ def _loop(run: Run, parts: Parts, machine: Machine) -> None:
         _keep(run, parts, machine, 0)
     moment = time.monotonic()
     with _signals() as signals, Record(run, parts, length=saved.journal if saved else 0) as record:
+        if saved:
+            record.resumed(position)
         while not position.finished:
             record.begin(position)
             for batch in loader.epoch(position.epoch, position.batch):

@@ -82,3 +82,13 @@ def test_shorter_keeps_the_shape_of_a_schedule():
     assert short.epochs == 31
     assert [round(m.epoch, 2) for m in short.milestones] == [7.67, 17.0, 22.67, 24.0, 26.0]
     assert recipes.shorter(recipes.paper_2012(), 18).schedule.patience == 1
+
+
+def test_a_reason_speaks_of_the_two_recipes_compared():
+    def reasons(a, b):
+        return {entry.field: entry.why for entry in recipes.difference(a, b)}
+
+    assert "footnote 2" in reasons(recipes.paper_2012(), recipes.half_net())["model.kernels"]
+    assert "torchvision" in reasons(recipes.paper_2012(), recipes.one_tower())["model.kernels"]
+    assert "eigenvalues" not in reasons(recipes.paper_2012(), recipes.without_colour())["views.colour"]
+    assert "eigenvalues" in reasons(recipes.paper_2012(), recipes.code_2012())["views.colour"]
