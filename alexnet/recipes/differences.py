@@ -11,13 +11,13 @@ _WHY: tuple[tuple[str, Any, str], ...] = (
     (
         "model.order1",
         "norm pool relu",
-        "the paper normalises rectified maps; the authors' conv1 normalises linear ones",
+        "the paper rectifies before normalising; the authors' conv1 does not",
     ),
     ("model.order5", "pool relu", "the same function: the maximum and the rectifier commute"),
     (
         "model.norm_alpha_divided",
         None,
-        "the authors' code divides alpha by the window's size, the paper's text does not",
+        "the authors' code divides alpha by the window's size, the paper does not",
     ),
     ("model.norm_k", None, "the paper prints k = 2; Caffe and cuda-convnet's default is 1"),
     ("model.norm_across", True, "the authors' towers are normalised apart; Caffe normalises over all maps"),
@@ -26,14 +26,14 @@ _WHY: tuple[tuple[str, Any, str], ...] = (
     (
         "model.initialisation.deviation_middle",
         0.03,
-        "section 5 prints 0.01 for every layer; the authors' conv3-5 differ",
+        "section 5 prints 0.01 for every layer; the authors took 0.03 here",
     ),
     ("model.edges", "symmetric", "a 224 crop does not divide by stride 4: the original reads 3 zeros right and bottom"),
     ("model.dropout_before", True, "torchvision drops the inputs of fc6 and fc7, the paper their outputs"),
     (
         "model.dropout_scaling",
         "inverted",
-        "the paper halves outputs at test; today's libraries double them in training",
+        "the paper halves outputs at test; libraries double in training",
     ),
     ("model.kernels", [64, 192, 384, 256, 256], "torchvision has the widths of cuda-convnet2's net for one GPU"),
     ("model.kernels", [48, 128, 192, 192, 256], "footnote 2: half of each layer, but conv5 as it was"),
@@ -46,13 +46,13 @@ _WHY: tuple[tuple[str, Any, str], ...] = (
     (
         "optimiser.bias_rate",
         2.0,
-        "the paper says that all layers learn at one rate; the authors' biases learn at twice that",
+        "the paper gives all layers one rate; the authors' biases learn at twice that",
     ),
     ("optimiser.bias_decay", False, "the authors' biases do not decay"),
     (
         "schedule.class",
         None,
-        "Plateau waits for the validation error to stall, as the paper says; Milestones are written",
+        "Plateau waits for the validation error to stall, as the paper; Milestones are written",
     ),
 )
 

@@ -94,9 +94,8 @@ def fitted(recipe: Recipe, prepared: PreparedSet, beginning: Classifier | None =
         )
     count, usual = len(prepared.classes), type(recipe.model)().classes
     if not beginning and recipe.model.classes not in (count, usual):
-        raise InputError(
-            f"model.classes is {recipe.model.classes}, but {prepared.path} has {count} classes; leave it out."
-        )
+        note = f"alexnet: {prepared.path} has {count} classes; model.classes {recipe.model.classes} becomes {count}."
+        print(note, file=sys.stderr)
     if isinstance(recipe.schedule, Plateau) and not prepared.counts.get("val"):
         raise InputError(
             f"{prepared.path} has no `val` split for the plateau schedule to watch: prepare it with --holdout 0.1, "

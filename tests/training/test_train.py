@@ -292,7 +292,9 @@ def test_a_signal_in_the_middle_of_validation_is_not_forgotten(prepared, tmp_pat
     assert outputs(train(tiny(), prepared, tmp_path / "run", CPU)) == outputs(whole)
 
 
-def test_a_number_of_classes_that_is_not_the_sets_is_refused(prepared, tmp_path):
+def test_a_number_of_classes_that_is_not_the_sets_is_changed_aloud(prepared, capsys):
     recipe = replace(tiny(), model=replace(tiny().model, classes=7))
-    with pytest.raises(InputError, match=r"model\.classes is 7, but .* has 3 classes"):
-        train(recipe, prepared, tmp_path / "run", CPU)
+    assert training.fitted(recipe, PreparedSet.open(prepared)).model.classes == 3
+    assert "has 3 classes; model.classes 7 becomes 3" in capsys.readouterr().err
+    assert training.fitted(tiny(), PreparedSet.open(prepared)).model.classes == 3
+    assert capsys.readouterr().err == ""
