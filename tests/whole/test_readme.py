@@ -55,8 +55,7 @@ def test_it_shows_every_command():
 def test_its_tree_names_only_what_there_is():
     tree = README.split("```\nalexnet/", 1)[1].split("```")[0]
     files = {path.name for path in ROOT.rglob("*") if ".venv" not in path.parts and path.suffix in (".py", ".md")}
-    # docs/results.md is made by the demo's and the benchmarks' numbers.
-    missing = set(re.findall(r"[\w-]+\.(?:py|md)\b", tree)) - files - {"results.md"}
+    missing = set(re.findall(r"[\w-]+\.(?:py|md)\b", tree)) - files
     assert missing == set()
 
 
