@@ -178,6 +178,8 @@ def tanh() -> Recipe:
 
 
 def without_conv(name: Literal["conv1", "conv2", "conv3", "conv4", "conv5"]) -> Callable[[], Recipe]:
+    """The recipe function for the paper's network without the convolution `name`."""
+
     def recipe() -> Recipe:
         return _paper(f"without-{name}", without=(name,))
 
