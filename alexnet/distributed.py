@@ -1,5 +1,6 @@
 """Rank, world and exact sums over processes; alone, each function is the identity."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 _PATIENCE = timedelta(minutes=30)
+# A group that goes with the last object that averaged gradients through it waits for gloo's thread without letting go
+# of Python's lock, which that thread may be waiting for; kept until the interpreter ends, it goes without the lock.
+_ended: list[object] = []
+atexit.register(_ended.clear)
 
 
 def rank() -> int:
@@ -43,6 +48,7 @@ def joined(device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
+        _ended.append(dist.group.WORLD)
         dist.destroy_process_group()
 
 

@@ -19,8 +19,10 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def launcher(world):
+    # A machine that cannot look up its own name would wait half an hour for itself, were the address not given.
+    alone = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={world}"]
     # The dashes end torchrun's own options: it would take our --run for its --run-path.
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "-m", "--"]
+    return [sys.executable, "-m", "torch.distributed.run", *alone, "-m", "--"]
 
 
 def command(prepared, run, *more):
