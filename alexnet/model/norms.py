@@ -16,25 +16,26 @@ _BLOCK = 1 << 20
 class ResponseNorm(nn.Module):
     """float `[N, maps, height, width]`, the same shape: x / (k + alpha * window sum of squares) ** beta.
 
-    In channels_last memory the maps are rows of a matrix `[N * height * width, maps]`, and the window sums of both
-    towers are one product with a band matrix of ones that is block-diagonal by tower: fast wherever products are.
+    In channels_last memory the maps that share a window's sums, a tower's or all, are rows of a matrix
+    `[N * height * width * towers, maps of a tower]`, and the sums one product with a band matrix of ones: fast wherever
+    products are.
     """
 
     def __init__(self, row: rows.ResponseNorm, maps: int) -> None:
         super().__init__()
         self.row = row
-        self.register_buffer("band", _band(maps, maps if row.across else maps // row.towers, row.n), persistent=False)
+        self.register_buffer("band", _band(maps if row.across else maps // row.towers, row.n), persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         row, band = self.row, self.get_buffer("band").to(maps.dtype)
         with torch.autocast(maps.device.type, enabled=False):
-            flat = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+            flat = maps.permute(0, 2, 3, 1).reshape(-1, len(band))
             if torch.compiler.is_compiling():
                 # The compiler fuses this into two passes, which the blocks of _Across would keep it from.
                 flat = flat * _power(row.k + row.alpha * _accurate(flat.square() @ band), -row.beta).to(flat.dtype)
             else:
                 flat = _Across.apply(flat, band, row.k, row.alpha, row.beta)  # type: ignore[no-untyped-call]
-            return flat.view(len(maps), *maps.shape[2:], -1).permute(0, 3, 1, 2)
+            return flat.view(len(maps), *maps.shape[2:], maps.shape[1]).permute(0, 3, 1, 2)
 
 
 class _Across(torch.autograd.Function):
@@ -104,9 +105,8 @@ def _power(x: Tensor, exponent: float) -> Tensor:
     return (x.log() * exponent).exp()
 
 
-def _band(maps: int, group: int, n: int) -> Tensor:
+def _band(maps: int, n: int) -> Tensor:
     """float32 `[maps, maps]` whose column i has ones at the maps that the window of map i sums."""
     i = torch.arange(maps)
     offset = i[:, None] - i[None]
-    near = (offset >= -(n // 2)) & (offset <= n // 2)
-    return (near & (i[:, None] // group == i[None] // group)).float()
+    return ((offset >= -(n // 2)) & (offset <= n // 2)).float()
