@@ -72,6 +72,30 @@ def decode(data: bytes, limit: int = LIMIT, *, orientation: bool = True, shortes
     return _decode_with_pillow(data, limit, orientation)
 
 
+def opened(image: Image.Image, limit: int = LIMIT, *, orientation: bool = True) -> np.ndarray:
+    """uint8 `[H,W,3]`, RGB 0..255, from an image that Pillow has opened or made, by the policy for files.
+
+    Args:
+        limit: more pixels than this are refused.
+        orientation: turn and mirror as the EXIF tag says that the image still bears.
+
+    Raises:
+        Refused: it cannot be decoded in full, or its mode has no agreed way to RGB.
+    """
+    try:
+        _check_size(image.width, image.height, limit)
+        image.load()
+        exif = image.info.get("exif", b"")
+        # Pillow turns a TIFF while loading it: there the tag is part of the format.
+        turned = orientation and image.format != "TIFF"
+        pixels = _rgb(image)
+    except Refused:
+        raise
+    except Exception as error:
+        raise _damaged(error) from None
+    return _turn(pixels, exif) if turned else pixels
+
+
 def square(pixels: np.ndarray, size: int = 256, geometry: Geometry = "crop") -> np.ndarray:
     """uint8 `[size,size,3]` from uint8 `[H,W,3]`.
 
@@ -139,21 +163,19 @@ def _decode_jpeg(data: bytes, limit: int, shortest: int | None) -> np.ndarray | 
 
 def _decode_with_pillow(data: bytes, limit: int, orientation: bool) -> np.ndarray:
     try:
-        with _open(data) as image:
-            _check_size(image.width, image.height, limit)
-            image.load()
-            exif = image.info.get("exif", b"")
-            # Pillow turns a TIFF while loading it: there the tag is part of the format.
-            turned = orientation and image.format != "TIFF"
-            pixels = _rgb(image)
-    except Refused:
-        raise
+        image = _open(data)
     except UnidentifiedImageError:
         raise Refused(f"not an image ({', '.join(FORMATS)})") from None
-    except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files; none may stop the set
-        message = re.sub(r"\s*<[^>]*>", "", str(error))
-        raise Refused("truncated" if "truncated" in message.lower() else f"damaged: {message}") from None
-    return _turn(pixels, exif) if turned else pixels
+    except Exception as error:
+        raise _damaged(error) from None
+    with image:
+        return opened(image, limit, orientation=orientation)
+
+
+def _damaged(error: Exception) -> Refused:
+    """The reason in what Pillow says: its decoders raise a dozen kinds for damaged files, and none may stop the set."""
+    message = re.sub(r"\s*<[^>]*>", "", str(error))
+    return Refused("truncated" if "truncated" in message.lower() else f"damaged: {message}")
 
 
 def _open(data: bytes) -> Image.Image:

@@ -1,6 +1,7 @@
 """The classifier: a network with its views and classes, in one file; from a picture to its answers."""
 
 import math
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import PIL.Image
 import torch
 from torch import Tensor
 
 from alexnet import devices, machine
-from alexnet.data.decoding import Geometry, Refused, picture, square
+from alexnet.data.decoding import Geometry, Refused, opened, picture, square
 from alexnet.data.shards import ClassName
 from alexnet.data.views import Statistics, Views, centre_view, nine_views, ten_views
 from alexnet.errors import InputError
@@ -26,13 +28,14 @@ from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.network import Network
 
 ViewsName = Literal["centre", "ten", "nine"]
-Image = str | Path | bytes | np.ndarray | Tensor
-"""A file's path, a file's bytes, RGB uint8 `[H,W,3]` as an array, or RGB uint8 `[3,H,W]` as a tensor."""
+Image = str | Path | bytes | PIL.Image.Image | np.ndarray | Tensor
+"""A file's path, a file's bytes, Pillow's image, RGB uint8 `[H,W,3]` as an array, or `[3,H,W]` as a tensor."""
 
 _DESCRIBED = ("views", "classes", "size", "geometry", "orientation", "temperature", "recipe", "lineage", "commit")
 _SHOWN = {"centre": (1, centre_view), "ten": (10, ten_views), "nine": (9, nine_views)}
 _CROPS = 128  # in the network at once, whatever the number of views: ten views of 128 images would be 770 MB
 _DECODED = 64  # images decoded ahead of the network
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -138,12 +141,17 @@ class Classifier:
                 logs.append(each[:, 0] if count == 1 else each.logsumexp(1) - math.log(count))
         return torch.cat(logs) if logs else torch.empty(0, len(self.classes), device=device)
 
-    def probabilities(self, images: Tensor, views: ViewsName = "centre") -> Tensor:
+    def probabilities(self, images: Image | Iterable[Image], views: ViewsName = "centre") -> Tensor:
         """float32 `[N, K]`, rows that sum to 1: the mean of the softmax over views.
 
         Args:
-            images: uint8 `[N,3,S,S]`, as `pixels` gives them.
+            images: as `predict` takes them, or uint8 `[N,3,S,S]` as `pixels` gives them.
+
+        Raises:
+            InputError: an image cannot be read.
         """
+        if not (isinstance(images, Tensor) and images.shape[1:] == (3, self.size, self.size)):
+            images = self.pixels(images)
         return self.log_probabilities(images, views).exp()
 
     def predict(
@@ -234,7 +242,9 @@ class Classifier:
 
 def _several(images: Image | Iterable[Image]) -> Iterable[Image]:
     """Images one by one, a single one also being some."""
-    single = isinstance(images, str | Path | bytes) or (isinstance(images, np.ndarray | Tensor) and images.ndim == 3)
+    single = isinstance(images, str | Path | bytes | PIL.Image.Image) or (
+        isinstance(images, np.ndarray | Tensor) and images.ndim == 3
+    )
     return [images] if single else images  # type: ignore[list-item,return-value]
 
 
@@ -249,6 +259,10 @@ def _stored(image: Image, size: int, geometry: Geometry, orientation: bool) -> n
     if isinstance(image, str | Path | bytes):
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
         return picture(data, size, geometry, orientation=orientation)
+    if isinstance(image, PIL.Image.Image):
+        with _LOADING:  # one not read from its file yet may be among the images twice
+            pixels = opened(image, orientation=orientation)
+        return square(pixels, size, geometry)
     if isinstance(image, np.ndarray):
         return square(image, size, geometry)
     if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:

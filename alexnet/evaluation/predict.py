@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 from torch import Tensor
 
 from alexnet.errors import InputError
@@ -44,7 +45,7 @@ def predict(
 
 
 def _several(images: Image | Iterable[Image]) -> list[Image]:
-    if isinstance(images, str | Path | bytes):
+    if isinstance(images, str | Path | bytes | PIL.Image.Image):
         return [images]
     if isinstance(images, np.ndarray | Tensor):
         return [images] if images.ndim == 3 else list(images)

@@ -165,10 +165,10 @@ def test_every_kind_of_picture_takes_the_same_way(make_classifier, tmp_path):
     classifier, pixels = make_classifier(), photograph()
     (tmp_path / "a.png").write_bytes(png(pixels))
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-    kinds = [str(tmp_path / "a.png"), tmp_path / "a.png", png(pixels), pixels, tensor]
+    kinds = [str(tmp_path / "a.png"), tmp_path / "a.png", png(pixels), Image.fromarray(pixels), pixels, tensor]
     answers = classifier.predict(kinds, top=3)
     assert all(answer == answers[0] for answer in answers)
-    assert [len(answer) for answer in answers] == [3] * 5
+    assert [len(answer) for answer in answers] == [3] * 6
     # As a prepared set would store it.
     stored = torch.from_numpy(picture(png(pixels), 32, "crop").copy()).permute(2, 0, 1)[None]
     assert torch.equal(classifier.pixels(kinds[0]), stored)
@@ -190,6 +190,37 @@ def test_a_photograph_is_turned_unless_the_set_was_not(make_classifier):
     classifier.orientation = False
     assert (classifier.pixels(buffer.getvalue()).flip(2, 3).int() - turned.int()).abs().max() <= 1
     assert not torch.equal(classifier.pixels(buffer.getvalue()), turned)
+
+
+def test_an_image_that_pillow_opened_is_turned_and_coloured_as_its_file(make_classifier, tmp_path):
+    classifier, exif = make_classifier(), Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "clear.png"
+    clear = np.dstack([photograph(), np.full((70, 90), 100, np.uint8)])
+    Image.fromarray(clear).save(path, exif=exif)
+    stored = classifier.pixels(path)
+    with Image.open(path) as twice:
+        # Not loaded yet, and met by two threads at once.
+        assert torch.equal(classifier.pixels([twice, twice]), stored.repeat(2, 1, 1, 1))
+        assert classifier.predict([twice, twice]) == classifier.predict([path, path])
+    image = Image.open(path)
+    image.load()
+    assert classifier.predict(image) == classifier.predict(path)
+    assert torch.equal(classifier.probabilities(image), classifier.probabilities(stored))
+    assert torch.equal(classifier.stages(image)["conv1"], classifier.stages(path)["conv1"])
+    classifier.orientation = False
+    assert not torch.equal(classifier.pixels(image), stored)
+    with pytest.raises(InputError, match="image 1: pixels of mode F"):
+        classifier.predict(Image.new("F", (40, 40)))
+
+
+def test_probabilities_of_any_image(make_classifier):
+    classifier, pixels = make_classifier(), photograph()
+    expected = classifier.probabilities(classifier.pixels(pixels))
+    assert torch.equal(classifier.probabilities(pixels), expected)
+    torch.testing.assert_close(classifier.probabilities([png(pixels), pixels]), expected.repeat(2, 1))
+    with pytest.raises(InputError, match="image 1: pixels of shape"):
+        classifier.probabilities(pixels[..., 0][None])
 
 
 def test_one_image_or_a_batch_in_one_array(make_classifier):
