@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from alexnet import devices, machine
+from alexnet.config import nearest
 from alexnet.data.decoding import Geometry, Refused, opened, picture, square
 from alexnet.data.shards import ClassName
 from alexnet.data.views import Statistics, Views, centre_view, nine_views, ten_views
@@ -128,7 +129,14 @@ class Classifier:
 
         Args:
             images: uint8 `[N,3,S,S]`, S the classifier's size.
+
+        Raises:
+            InputError: there are no views of that name.
         """
+        if views not in _SHOWN:
+            raise InputError(
+                f"there are no views {views!r}{nearest(str(views), _SHOWN)}; there are {', '.join(_SHOWN)}."
+            )
         count, show = _SHOWN[views]
         step = max(1, _CROPS // count)
         device = self.network.devices[0]
@@ -206,10 +214,19 @@ class Classifier:
     def stages(
         self,
         images: Image | Iterable[Image],
-        only: Collection[str] | None = None,
+        only: str | Collection[str] | None = None,
         edit: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """The network's stages for the centre views of `images`, by name, as `Network.stages` gives them."""
+        """The network's stages for the centre views of `images`, by name, as `Network.stages` gives them.
+
+        Args:
+            only: the name of the stage wanted, or several.
+            edit: what to make of a stage on the way, by name.
+
+        Raises:
+            InputError: there is no such stage, or an image cannot be read.
+        """
+        only = [only] if isinstance(only, str) else only
         stored = self.pixels(images).to(self.network.devices[0])
         with self._computing():
             return self.network.stages(centre_view(stored, self.views, self.statistics)[:, 0], only, edit)

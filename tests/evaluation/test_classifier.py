@@ -290,6 +290,15 @@ def test_stages_are_the_networks_and_can_be_edited(make_classifier):
     lesioned = classifier.stages(image, only=["fc10"], edit={"conv1": torch.zeros_like})
     assert list(lesioned) == ["fc10"]
     assert not torch.equal(lesioned["fc10"], stages["fc10"])
+    assert list(classifier.stages(image, only="relu2")) == ["relu2"]
+    with pytest.raises(InputError, match=r"there is no stage 'relu9' \(did you mean"):
+        classifier.stages(image, only="relu9")
+
+
+def test_views_that_there_are_not(make_classifier):
+    for views in ("center", 10):
+        with pytest.raises(InputError, match=f"there are no views {views!r}.*; there are centre, ten, nine"):
+            make_classifier().predict(photograph(), views=views)
 
 
 def test_a_network_placed_on_two_devices_is_the_same_classifier(tmp_path):
