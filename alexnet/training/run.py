@@ -13,6 +13,9 @@ from alexnet.files import flush, forget_parts, link, read_json, write_json
 from alexnet.training import checkpoint, journal
 from alexnet.training.recipe import Recipe
 
+_SHOWN = 3  # of the fields in which two runs differ
+_LETTERS = 40  # of a value
+
 
 @dataclass(frozen=True)
 class Run:
@@ -104,15 +107,18 @@ class Run:
         """Nothing when this run computes `recipe` on `data`.
 
         Raises:
-            InputError: it does not; the sentence shows what differs.
+            InputError: it does not; the sentence shows what differs, the data first.
         """
-        differs = config.difference(self.recipe, recipe)
         ours, theirs = _essence(self.data), _essence(data)
-        differs += [(f"data.{k}", ours.get(k), theirs.get(k)) for k in ours if ours.get(k) != theirs.get(k)]
+        differs = [(f"data.{k}", ours[k], theirs[k]) for k in ours if ours[k] != theirs[k]]
+        differs += config.difference(self.recipe, recipe)
         if differs:
-            shown = "; ".join(f"{name}: {here!r} in the run, {there!r} asked for" for name, here, there in differs)
+            shown = [f"{field}: {_short(here)} -> {_short(there)}" for field, here, there in differs[:_SHOWN]]
+            if more := len(differs) - len(shown):
+                shown.append(f"and {more} more")
             raise InputError(
-                f"{self.path} holds another run ({shown}). Give a new --run; `alexnet finetune` goes on differently."
+                f"{self.path} holds another run than you ask for ({'; '.join(shown)}). Give a new --run; "
+                "`alexnet finetune` goes on differently."
             )
 
 
@@ -133,3 +139,8 @@ def _essence(data: dict[str, Any]) -> dict[str, Any]:
     """What must be equal to go on: a set may have moved."""
     start = data.get("start") or {}
     return {"fingerprint": data["fingerprint"], "start": start.get("checksum")}
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LETTERS else f"{shown[: _LETTERS - 3]}..."
