@@ -17,6 +17,9 @@ from alexnet.data.shards import FORMAT, SPLITS, PreparedSet, partial
 from alexnet.data.source import Item, Source, divide
 from alexnet.errors import InputError
 
+_DIVIDING = ("holdout", "test", "group", "seed")
+_NO_FLAG = ("format", "limit", "images_per_shard")
+
 
 def prepare(
     source: Path | str,
@@ -193,13 +196,19 @@ def _stoppable(advance: Callable[[int], object], stop: threading.Event) -> Calla
 def _compare(identity: dict[str, Any], other: Any, where: Path) -> None:
     """Nothing, if the set at `where` was begun from the same source with the same settings; else an InputError."""
     theirs = {key: other.get(key) for key in identity} if isinstance(other, dict) else {}
-    found = config.difference(theirs, identity)
+    found = {name: (old, new) for name, old, new in config.difference(theirs, identity)}
+    if any(f"settings.{name}" in found for name in _DIVIDING):
+        found.pop("listing", None)  # which file is in which split: these options alone change that
     if found:
-        changes = "; ".join(
-            "the source's files are others" if name == "listing" else f"{name.split('.')[-1]} was {old}, now {new}"
-            for name, old, new in found
-        )
+        changes = "; ".join(_change(name, old, new) for name, (old, new) in found.items())
         raise InputError(f"{where} was prepared differently ({changes}); name another folder, or remove it first.")
+
+
+def _change(name: str, old: Any, new: Any) -> str:
+    if name == "listing":
+        return "the source's files are others"
+    setting = name.removeprefix("settings.")
+    return f"{'' if setting in _NO_FLAG else '--'}{setting} was {old}, now {new}"
 
 
 def _say(sentence: str) -> None:

@@ -182,10 +182,18 @@ def test_prepared_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert prepare(source, tmp_path / "set", workers=1).fingerprint == first.fingerprint
     assert "is prepared already" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in first.path.rglob("*")} == times
-    with pytest.raises(InputError, match=r"geometry was crop, now pad\); name another folder"):
+    with pytest.raises(InputError, match=r"\(--geometry was crop, now pad\); name another folder"):
         prepare(source, tmp_path / "set", geometry="pad")
+    for options, change in (
+        ({"holdout": 0.5}, "--holdout was 0.0, now 0.5"),
+        ({"test": 0.5}, "--test was 0.0, now 0.5"),
+        ({"group": "a"}, "--group was None, now a"),
+        ({"seed": 1, "limit": 10**6}, "limit was 178956970, now 1000000; --seed was 0, now 1"),
+    ):
+        with pytest.raises(InputError, match=rf"was prepared differently \({change}\)"):
+            prepare(source, tmp_path / "set", **options)
     (source / "a/0.jpg").unlink()
-    with pytest.raises(InputError, match="the source's files are others"):
+    with pytest.raises(InputError, match=r"\(the source's files are others\)"):
         prepare(source, tmp_path / "set")
 
 
@@ -226,7 +234,7 @@ def test_goes_on_without_redoing_finished_shards(tmp_path: Path, monkeypatch: py
         prepare(source, tmp_path / "set", holdout=0.2, images_per_shard=4, workers=1)
     with pytest.raises(InputError, match="not finished"):
         PreparedSet.open(tmp_path / "set")
-    with pytest.raises(InputError, match="seed was 0, now 1"):
+    with pytest.raises(InputError, match=r"\(--seed was 0, now 1\)"):
         prepare(source, tmp_path / "set", holdout=0.2, images_per_shard=4, seed=1)
     packed, room = [], 100
     prepare(source, tmp_path / "set", holdout=0.2, images_per_shard=4, workers=1)
