@@ -79,3 +79,13 @@ class Machine:
     """How much work a power cut may cost; a finished epoch's classifier is always saved."""
     keep_epochs: tuple[int, ...] = ()
     """The classifiers after these epochs are kept under checkpoints/ (0: before training)."""
+
+    def __post_init__(self) -> None:
+        for name in ("micro_batch", "threads"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise InputError(f"machine.{name} is {count}; it must be at least 1, or not be given.")
+        if not self.checkpoint_minutes >= 0:
+            raise InputError(f"machine.checkpoint_minutes is {self.checkpoint_minutes}; it must be at least 0.")
+        if any(epoch < 0 for epoch in self.keep_epochs):
+            raise InputError(f"machine.keep_epochs is {list(self.keep_epochs)}; epochs count from 0, before training.")

@@ -100,6 +100,22 @@ def test_fields_that_do_not_fit_together_are_1(called, capsys):
     assert "views.crop is 200" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("threads", "0", "machine.threads is 0; it must be at least 1, or not be given"),
+        ("micro-batch", "-1", "machine.micro_batch is -1; it must be at least 1, or not be given"),
+        ("checkpoint-minutes", "-0.5", "machine.checkpoint_minutes is -0.5; it must be at least 0"),
+        ("checkpoint-minutes", "nan", "machine.checkpoint_minutes is nan"),
+        ("keep-epochs", "-1", r"machine.keep_epochs is [-1]; epochs count from 0"),
+    ],
+)
+def test_a_machine_that_cannot_be_is_1(flag, value, told, called, capsys):
+    assert cli.main(["train", "demo", *WHERE, f"--machine.{flag}", value]) == 1
+    assert told in capsys.readouterr().err
+    assert called == []
+
+
 def test_resume(called):
     assert cli.main(["resume", "old"]) == 0
     assert cli.main(["resume", "old", "--data", "moved", "--machine.threads", "2"]) == 0
