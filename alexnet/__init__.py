@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alexnet.data.shards import verify as verify
     from alexnet.evaluation.classifier import Classifier as Classifier
     from alexnet.evaluation.predict import predict as predict
+    from alexnet.experiments.reproduce import reproduce as reproduce
     from alexnet.machine import doctor as doctor
     from alexnet.model.alexnet import AlexNet as AlexNet
     from alexnet.model.alexnet import AlexNetConfig as AlexNetConfig
@@ -36,6 +37,7 @@ _HOMES = {
     "evaluate": "alexnet.commands",
     "predict": "alexnet.evaluation.predict",
     "report": "alexnet.analysis.report",
+    "reproduce": "alexnet.experiments.reproduce",
     "doctor": "alexnet.machine",
 }
 

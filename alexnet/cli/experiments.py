@@ -1,0 +1,120 @@
+"""reproduce."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+import alexnet
+from alexnet.cli import terminal
+from alexnet.data.shards import PreparedSet
+from alexnet.experiments import page
+from alexnet.experiments.reproduce import State, states
+from alexnet.training.recipe import Machine
+
+_MACHINE = Machine()
+_RESULTS = Path("results/experiments")
+Name = Positional[Annotated[str, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")]]
+
+
+def reproduce(arguments: list[str]) -> int:
+    """`alexnet reproduce [NAME] --data PREPARED [--seeds N] [--smoke] [--results DIR]`."""
+
+    def command(
+        name: Name = "",
+        *,
+        data: Path | None = None,
+        results: Path = _RESULTS,
+        seeds: int | None = None,
+        epochs: float | None = None,
+        width: float | None = None,
+        smoke: terminal.Flag = False,
+        pretrain_data: Path | None = None,
+        write: Path | None = None,
+        json: terminal.Flag = False,
+        machine: Machine = _MACHINE,
+    ) -> int:
+        """Re-run a claim of the paper and print our number beside the paper's; without NAME, list the claims.
+
+        Examples: `alexnet reproduce`, `alexnet reproduce figure1 --data cifar10`, `alexnet reproduce all --smoke`.
+        What was finished is not computed again. The exit code is 0 whatever the verdict.
+
+        Args:
+            name: an experiment from the list, or `all`: every one that the data serve.
+            data: the prepared set: CIFAR-10, or photographs.
+            results: the folder of result files, figures and runs.
+            seeds: runs of each recipe.
+            epochs: the share of each recipe's epochs; by default all on a GPU, the experiment's reduction elsewhere.
+            width: the share of each network's kernels and units; likewise.
+            smoke: a few steps on pictures drawn for it, to see that all runs.
+            pretrain_data: another prepared set, for the experiments that pretrain.
+            write: the Markdown page whose part between two marks is written anew from the result files.
+            json: print JSON alone.
+            machine: where it is computed.
+        """
+        if not name:
+            _list(states(results), write, results, json=json)
+            return 0
+        names = _served(results, data, smoke) if name == "all" else [name]
+        for each in names:
+            result = alexnet.reproduce(
+                each,
+                data,
+                results=results,
+                seeds=seeds,
+                epochs=epochs,
+                width=width,
+                smoke=smoke,
+                pretrain_data=pretrain_data,
+                machine=machine,
+                say=terminal.note,
+            )
+            _tell(result, json=json)
+        return 0
+
+    return terminal.parse(command, arguments, "reproduce")
+
+
+def _served(results: Path, data: Path | None, smoke: bool) -> list[str]:
+    """The experiments that the given data serve; with `smoke`, all."""
+    needs = {"nothing"}
+    if data:
+        size = PreparedSet.open(data).size
+        needs.add("cifar10" if size == 32 else "photographs")
+    return [state.experiment.name for state in states(results) if smoke or state.experiment.needs in needs]
+
+
+def _list(found: list[State], write: Path | None, results: Path, *, json: bool) -> None:
+    if write:
+        page.write(write, [state.result for state in found if state.result], results)
+    if json:
+        terminal.print_json([_line(state) for state in found])
+        return
+    for state in found:
+        line = _line(state)
+        print(f"{line['name']:<22}{line['section']:<18}{line['state']}")
+        print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
+        print(f"{'':<22}cost: {line['cost']}")
+
+
+def _line(state: State) -> dict[str, Any]:
+    experiment = state.experiment
+    return {
+        "name": experiment.name,
+        "section": experiment.section,
+        "claim": experiment.claim,
+        "paper": experiment.paper,
+        "needs": experiment.needs,
+        "cost": experiment.cost,
+        "state": state.result["verdict"] if state.result else "not run",
+    }
+
+
+def _tell(result: dict[str, Any], *, json: bool) -> None:
+    if json:
+        terminal.print_json(result)
+        return
+    print(f"{result['experiment']} (section {result['section']}): {result['claim']}")
+    print(f"  paper    {result['paper']}\n  ours     {result['ours']}")
+    print(f"  verdict  {result['verdict']}: {result['reason']}")

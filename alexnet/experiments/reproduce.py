@@ -1,0 +1,114 @@
+"""Experiments by name: listed with their state, run and resumed, each leaving a result file."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from alexnet import config, devices
+from alexnet.errors import InputError
+from alexnet.experiments import pictures, result
+from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.catalogue import EXPERIMENTS
+from alexnet.experiments.experiment import Experiment
+from alexnet.training.recipe import Machine
+
+SMOKE = Budget("smoke", epochs=0.0, width=1 / 32, seeds=2)
+
+
+@dataclass(frozen=True)
+class State:
+    """An experiment, and how far it has come in a folder of results."""
+
+    experiment: Experiment
+    result: dict[str, Any] | None
+    """Its result file, or None."""
+
+
+def states(results: Path) -> list[State]:
+    """Every experiment in the paper's order, with its result in `results` where there is one."""
+    return [State(experiment, result.read(results, experiment.name)) for experiment in EXPERIMENTS]
+
+
+def reproduce(
+    name: str,
+    data: str | Path | None = None,
+    *,
+    results: str | Path = "results/experiments",
+    seeds: int | None = None,
+    epochs: float | None = None,
+    width: float | None = None,
+    smoke: bool = False,
+    pretrain_data: str | Path | None = None,
+    machine: Machine | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> dict[str, Any]:
+    """The result of the experiment `name`, written to `results`/NAME.json beside its figures.
+
+    Its runs lie in `results`/runs; what was finished is not computed again, what was stopped goes on. The verdict is
+    that of the experiment's own rule.
+
+    Args:
+        data: the prepared set, photographs or CIFAR-10 as the experiment needs.
+        seeds, epochs, width: runs of each recipe, and the shares of its epochs and of its kernels and units; by
+            default the experiment's full budget on a GPU, its reduced one elsewhere.
+        smoke: a few steps of narrow networks on pictures drawn for it.
+        pretrain_data: another prepared set, where the experiment pretrains.
+        say: told of each run before it begins.
+
+    Raises:
+        InputError: there is no such experiment, or it needs data.
+    """
+    experiment = find(name)
+    results, machine = Path(results), machine or Machine()
+    budget = _budget(experiment, machine, smoke)
+    given = {"seeds": seeds, "epochs": epochs, "width": width}
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if changes:
+        budget = replace(budget, **changes)
+    place = results / "smoke" if smoke else results
+    prepared = _prepared(experiment, data, place, smoke)
+    pretrain = _pretraining(pretrain_data, place, smoke)
+    bench = Bench(prepared, place / "runs", budget, machine, pretrain, say)
+    begun = time.monotonic()
+    measured = experiment.measure(bench)
+    return result.write(place, experiment, bench, measured, time.monotonic() - begun)
+
+
+def find(name: str) -> Experiment:
+    """The experiment called `name`.
+
+    Raises:
+        InputError: there is none; the nearest name is suggested.
+    """
+    names = [experiment.name for experiment in EXPERIMENTS]
+    if name not in names:
+        raise InputError(
+            f"there is no experiment {name!r}{config.nearest(name, names)}; `alexnet reproduce` lists them."
+        )
+    return EXPERIMENTS[names.index(name)]
+
+
+def _budget(experiment: Experiment, machine: Machine, smoke: bool) -> Budget:
+    if smoke:
+        return SMOKE
+    return experiment.full if devices.choose(machine.devices[0]).type == "cuda" else experiment.reduced
+
+
+def _prepared(experiment: Experiment, data: str | Path | None, place: Path, smoke: bool) -> Path:
+    if experiment.needs == "nothing":
+        return Path()
+    if smoke:
+        draw = pictures.cifar10 if experiment.needs == "cifar10" else pictures.photographs
+        return draw(place / experiment.needs).path
+    if data is None:
+        kind = "CIFAR-10" if experiment.needs == "cifar10" else "photographs"
+        raise InputError(f"{experiment.name} needs a prepared set of {kind}: --data PREPARED, or --smoke for a trial.")
+    return Path(data)
+
+
+def _pretraining(data: str | Path | None, place: Path, smoke: bool) -> Path | None:
+    if smoke:
+        return pictures.photographs(place / "pretraining", train=120, val=24, classes=12).path
+    return Path(data) if data else None
