@@ -22,13 +22,13 @@ def listing(root: Path) -> Source:
             is not UTF-8.
     """
     notes: list[str] = []
-    trees = {split: _tree(root, folder, notes) for split, folder in _splits(root, notes).items()}
+    rejected: list[tuple[str, str]] = []
+    trees = {split: _tree(root, folder, notes, rejected) for split, folder in _splits(root, notes).items()}
     names = sorted(name for name, paths in trees["train"].items() if paths)
     if not names:
         raise InputError(f"{root} holds no class folders with files in them: put each class's pictures in a folder.")
     labels = {name: label for label, name in enumerate(names)}
     items: list[Item] = []
-    rejected: list[tuple[str, str]] = []
     for split, tree in trees.items():
         notes += _differences(split, tree, names)
         for name, paths in sorted(tree.items()):
@@ -60,7 +60,9 @@ def _splits(root: Path, notes: list[str]) -> dict[str, Path]:
     return {split: root / split for split in SPLITS if split in folders}
 
 
-def _tree(root: Path, folder: Path, notes: list[str]) -> dict[str, list[tuple[str, int]]]:
+def _tree(
+    root: Path, folder: Path, notes: list[str], rejected: list[tuple[str, str]]
+) -> dict[str, list[tuple[str, int]]]:
     """(path below `root`, length) of each file of each class folder, in the order of the names."""
     where = f"{folder.name}/" if folder != root else "the source"
     folders, files = _visible(folder)
@@ -72,9 +74,17 @@ def _tree(root: Path, folder: Path, notes: list[str]) -> dict[str, list[tuple[st
         _require_text(name, folder)
     if folder != root and not folders:
         raise InputError(f"{folder} holds no class folders; sort its pictures into folders named as those of train.")
-    return {
-        name: [(f.relative_to(root).as_posix(), f.stat().st_size) for f in _files(folder / name)] for name in folders
-    }
+    tree: dict[str, list[tuple[str, int]]] = {name: [] for name in folders}
+    for name, found in tree.items():
+        for file in _files(folder / name):
+            path = file.relative_to(root).as_posix()
+            try:
+                found.append((path, file.stat().st_size))
+            except OSError as error:
+                rejected.append(
+                    (path, "a link to nothing" if file.is_symlink() else f"cannot be read: {error.strerror}")
+                )
+    return tree
 
 
 def _require_text(name: str, folder: Path) -> None:
@@ -100,10 +110,11 @@ def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
 
 
 def _visible(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of the folders and of the files in `folder`, sorted, without hidden ones and dead links."""
+    """The names of the folders and of the files and dead links in `folder`, sorted, without hidden ones."""
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     entries = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
-    return [e.name for e in entries if e.is_dir()], [e.name for e in entries if e.is_file()]
+    dead = {entry.name for entry in entries if entry.is_symlink() and not entry.exists()}
+    return [e.name for e in entries if e.is_dir()], [e.name for e in entries if e.is_file() or e.name in dead]
 
 
 def _differences(split: str, tree: dict[str, list[tuple[str, int]]], names: list[str]) -> list[str]:

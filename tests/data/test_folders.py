@@ -90,8 +90,22 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     root = lay_out(tmp_path, "in/a/1.jpg")
     (root / "in/b").symlink_to(root / "in/a")
     (root / "in/a/up").symlink_to(root / "in")
-    (root / "in/a/dead.jpg").symlink_to(root / "nothing")
     assert "b/1.jpg" in paths(folders.listing(root / "in"))
+
+
+def test_dead_links_are_refused_with_the_reason(tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "in", "a/1.jpg", "a/deep/2.jpg", "b/1.jpg", "only/")
+    for path in ("a/dead.jpg", "a/deep/dead.jpg", "only/dead.jpg", "beside"):
+        (root / path).symlink_to(tmp_path / "nothing")
+    (root / "b/round").symlink_to(root / "b/round")
+    source = folders.listing(root)
+    assert source.rejected == tuple(
+        (path, "a link to nothing") for path in ("a/dead.jpg", "a/deep/dead.jpg", "b/round", "only/dead.jpg")
+    )
+    assert sorted(paths(source)) == ["a/1.jpg", "a/deep/2.jpg", "b/1.jpg"]
+    notes = "\n".join(source.notes)
+    assert "Empty class folders in train: only." in notes
+    assert "beside the class folders" in notes
 
 
 def test_odd_names(tmp_path: Path) -> None:
