@@ -37,10 +37,13 @@ class Loading:
         batch: images of the global batch, over all ranks (section 5: 128). The last batch of an epoch is shorter.
         order: "shuffled", a new permutation each epoch; or "stored", the stored order in every epoch, as the authors
             visited their batches.
+        share: of the images, the part that epochs show: the same share of every class, drawn by the seed of the data,
+            a smaller share within a larger one. Evaluation takes every image all the same.
     """
 
     batch: int = 128
     order: Literal["shuffled", "stored"] = "shuffled"
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises InputError, naming the field, for values that no loader can have."""
@@ -48,6 +51,8 @@ class Loading:
             raise InputError(f"loader.batch is {self.batch}; it is a number of images, 1 or more.")
         if self.order not in ("shuffled", "stored"):
             raise InputError(f"loader.order is {self.order!r}; it can be 'shuffled' or 'stored'.")
+        if not 0 < self.share <= 1:
+            raise InputError(f"loader.share is {self.share}; it is a share of the images, above 0 and at most 1.")
 
 
 class Batch(NamedTuple):
@@ -73,7 +78,7 @@ class Loader:
 
     Attributes:
         shards: the images of the split.
-        batches: how many make an epoch.
+        batches: how many make an epoch of `epoch`.
         waiting: seconds that consumers have waited for batches so far.
         cache: where images are kept once read: "none", "memory" or "device".
     """
@@ -99,7 +104,8 @@ class Loader:
             cache: "memory" or "device" keeps every image decoded once it has been read; "auto" does so when the split
                 fits into a quarter of what is free, on a CUDA device if it can.
         """
-        self.batches = -(-len(shards) // loading.batch)
+        self._part = part(shards.labels, loading.share, seed)
+        self.batches = -(-len(self._part) // loading.batch)
         self.waiting = 0.0
         self.threads = threads or max(1, machine.cores() // _processes())
         self.shards, self._loading, self._device, self._seed = shards, loading, device, seed
@@ -120,9 +126,9 @@ class Loader:
             InputError: a stored image is damaged; its place is named.
         """
         if self._loading.order == "stored":
-            return self.in_order(start)
-        order = randomness.permutation(self._seed, "order", epoch, len(self.shards))
-        return self._iterate(order, start)
+            return self._iterate(self._part, start)
+        order = randomness.permutation(self._seed, "order", epoch, len(self._part))
+        return self._iterate(self._part[order], start)
 
     def in_order(self, start: int = 0) -> Iterator[Batch]:
         """The whole split in stored order, each image once over all ranks, as for evaluation; errors as for `epoch`."""
@@ -130,7 +136,7 @@ class Loader:
 
     def _iterate(self, order: np.ndarray, start: int) -> Iterator[Batch]:
         """The batches of `order`, while the next few are being read."""
-        numbers = iter(range(start, self.batches))
+        numbers = iter(range(start, -(-len(order) // self._loading.batch)))
         pending: deque[_Pending] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="alexnet-loader")
         try:
@@ -201,6 +207,24 @@ class Loader:
     def _shape(self, count: int) -> tuple[int, ...]:
         size = self.shards.size
         return (count, size, size, 3) if self._channels_last else (count, 3, size, size)
+
+
+def part(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """int64 `[n]`, ascending: the positions of that share of each class's images, at least one, drawn by `seed`.
+
+    A smaller share lies within a larger one.
+
+    Args:
+        labels: int64 `[N]`.
+    """
+    if share == 1:
+        return np.arange(len(labels))
+    kept = []
+    for label in np.unique(labels).tolist():
+        own = np.flatnonzero(labels == label)
+        shuffled = own[randomness.permutation(seed, "share", label, len(own))]
+        kept.append(shuffled[: max(1, round(share * len(own)))])
+    return np.sort(np.concatenate(kept))
 
 
 def _kept_where(cache: Cache, device: torch.device, size: int) -> Literal["none", "memory", "device"]:

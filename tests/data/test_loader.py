@@ -10,7 +10,7 @@ import simplejpeg
 import torch
 
 from alexnet import distributed, machine, randomness
-from alexnet.data.loader import Loader, Loading
+from alexnet.data.loader import Loader, Loading, part
 from alexnet.data.shards import Shards, write_jpegs, write_raw
 from alexnet.errors import InputError
 
@@ -255,7 +255,32 @@ def test_waiting_is_counted():
     assert quick.waiting < loader.waiting
 
 
-@pytest.mark.parametrize(("field", "value"), [("batch", 0), ("order", "random")])
+def test_a_share_is_nested_and_of_every_class_and_decided_by_the_seed():
+    labels = np.array([0] * 40 + [1] * 8 + [3])[randomness.permutation(0, "test", 0, 49)]
+    parts = {share: part(labels, share, 7).tolist() for share in (0.125, 0.25, 0.5, 1)}
+    assert parts[1] == list(range(49))
+    counts = {share: np.bincount(labels[found], minlength=4).tolist() for share, found in parts.items()}
+    assert counts == {0.125: [5, 1, 0, 1], 0.25: [10, 2, 0, 1], 0.5: [20, 4, 0, 1], 1: [40, 8, 0, 1]}
+    assert all(found == sorted(set(found)) for found in parts.values())
+    assert set(parts[0.125]) < set(parts[0.25]) < set(parts[0.5])
+    assert part(labels, 0.5, 8).tolist() != parts[0.5]
+
+
+@pytest.mark.parametrize("order", ["shuffled", "stored"])
+def test_an_epoch_shows_the_share_and_evaluation_everything(order):
+    shards = FewShards(70)
+    loader = Loader(shards, Loading(8, order, share=0.5), CPU, seed=5, threads=2, cache="none")
+    chosen = part(shards.labels, 0.5, 5).tolist()
+    epochs = [torch.cat([b.indices for b in loader.epoch(e)]).tolist() for e in (0, 1)]
+    assert loader.batches == 5
+    assert len(chosen) == 35
+    assert [sorted(found) for found in epochs] == [chosen, chosen]
+    assert (epochs[0] == epochs[1] == chosen) == (order == "stored")
+    assert [int(i) for b in loader.epoch(1, 3) for i in b.indices] == epochs[1][24:]
+    assert [int(i) for b in loader.in_order() for i in b.indices] == list(range(70))
+
+
+@pytest.mark.parametrize(("field", "value"), [("batch", 0), ("order", "random"), ("share", 0.0), ("share", 1.5)])
 def test_fields_are_checked(field, value):
     with pytest.raises(InputError, match=f"loader.{field}"):
         Loading(**{field: value})
