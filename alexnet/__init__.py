@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alexnet import recipes as recipes
     from alexnet.analysis.report import report as report
+    from alexnet.baselines.fit import baseline as baseline
     from alexnet.commands import evaluate as evaluate
     from alexnet.commands import finetune as finetune
     from alexnet.commands import resume as resume
@@ -37,6 +38,7 @@ _HOMES = {
     "evaluate": "alexnet.commands",
     "predict": "alexnet.evaluation.predict",
     "report": "alexnet.analysis.report",
+    "baseline": "alexnet.baselines.fit",
     "reproduce": "alexnet.experiments.reproduce",
     "doctor": "alexnet.machine",
 }

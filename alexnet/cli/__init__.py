@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": ("evaluation", "measure the errors of one run, or of several as an ensemble"),
     "predict": ("evaluation", "name what photographs show"),
     "report": ("analysis", "draw a run's figures and report.html anew"),
+    "baseline": ("baselines", "fit and measure the rivals in the paper's tables"),
     "reproduce": ("experiments", "re-run a claim of the paper, our number beside the paper's"),
     "doctor": ("machine", "say what this machine has, and what is missing for what"),
 }
