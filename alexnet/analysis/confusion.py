@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet.analysis import drawing
+from alexnet.errors import counted
 
 _NAMED = 40  # so many classes can have their names at the edges
 _COUNTED = 16  # so many can have numbers in their cells
@@ -41,8 +42,9 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         left.set_ylabel("truth", fontsize=8, color=drawing.MUTED)
         _lists(drawing.bare(right), counts, shares, classes)
     diagonal = np.trace(counts) / max(1.0, counts.sum())
+    told = f"{counted(len(classes), 'class', 'classes')}, {counted(int(counts.sum()), 'image')}"
     figure.suptitle(
-        f"{len(classes)} classes, {int(counts.sum()):,} images, {diagonal:.1%} on the diagonal",
+        f"{told}, {diagonal:.1%} on the diagonal",
         x=0.01,
         ha="left",
         fontsize=10,

@@ -17,7 +17,7 @@ from alexnet.analysis.curves import curves
 from alexnet.analysis.kernels import kernels
 from alexnet.analysis.predictions import chosen, predictions
 from alexnet.data.shards import PreparedSet, Shards
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import Classifier
 from alexnet.training.run import Run
@@ -56,7 +56,7 @@ def report(run: Path | str, device: str = "auto") -> Path:
     parts += _tables(opened)
     epochs = _epochs(opened)
     most = opened.recipe.schedule.epochs
-    under = f"run {opened.path.resolve().name}, {len(epochs)} of at most {most} epochs"
+    under = f"run {opened.path.resolve().name}, {len(epochs)} of at most {counted(most, 'epoch')}"
     path = opened.path / "report.html"
     files.write_bytes(path, page.page(f"AlexNet: {opened.recipe.name}", under, parts))
     return path
@@ -110,9 +110,8 @@ def _predictions(classifier: Classifier, shards: Shards, split: str) -> Shown:
     positions = chosen(shards.labels)
     labels = shards.labels[positions].tolist()
     figure = predictions(classifier, _read(shards, positions), labels, [shards.paths[i] for i in positions])
-    caption = (
-        f"{len(positions)} {split}, each over its true label and the most probable ones; the true one's bar is red."
-    )
+    each = "each over its true label and the most probable ones; the true one's bar is red"
+    caption = f"{len(positions)} of the {split}, {each}."
     return Shown("predictions", figure, caption)
 
 
@@ -208,7 +207,7 @@ def _what(run: Run, sessions: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [
         ("recipe", run.recipe.name),
         ("seeds", f"weights {seeds.weights}, data {seeds.data}"),
-        ("data", f"{run.data['path']} ({counts}; {len(run.data['classes'])} classes)"),
+        ("data", f"{run.data['path']} ({counts}; {counted(len(run.data['classes']), 'class', 'classes')})"),
         ("fingerprint of the data", run.data["fingerprint"]),
         *([("started from", f"{start['path']} ({start['checksum']})")] if start else []),
         *([("command", sessions[0].get("command", "")), ("code", sessions[0].get("commit", ""))] if sessions else []),

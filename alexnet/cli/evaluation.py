@@ -10,6 +10,7 @@ from tyro.conf import Positional
 import alexnet
 from alexnet.cli import terminal
 from alexnet.data.shards import PreparedSet
+from alexnet.errors import counted
 from alexnet.evaluation.classifier import Prediction, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
 
@@ -116,7 +117,8 @@ def predict(arguments: list[str]) -> int:
 
 def _tell(result: Evaluation, split: str, out: Path | None) -> None:
     models = f", {result.models} classifiers averaged" if result.models > 1 else ""
-    print(f"{result.images} images of {split}, {result.views} view{'' if result.views == 'centre' else 's'}{models}")
+    shown = f"{result.views} view{'' if result.views == 'centre' else 's'}"
+    print(f"{counted(result.images, 'image')} of {split}, {shown}{models}")
     print(f"top-1 error  {result.top1_error:.4f} ± {result.top1_standard_error:.4f} (standard error)")
     if len(result.classes) > 5:
         print(f"top-5 error  {result.top5_error:.4f}")

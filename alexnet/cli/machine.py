@@ -5,6 +5,7 @@ from typing import Any
 
 import alexnet
 from alexnet.cli import terminal
+from alexnet.errors import counted
 
 
 def doctor(arguments: list[str]) -> int:
@@ -28,17 +29,15 @@ def doctor(arguments: list[str]) -> int:
 def _tell(found: dict[str, Any]) -> None:
     processor, memory, torch = found["processor"], found["memory"], found["torch"]
     instructions = ", ".join(processor["instructions"]) or "none that matter are known"
+    threads = counted(torch["threads"], "thread")
     rows = [
         ("alexnet", found["alexnet"]),
         ("python", f"{found['python']} in {sys.prefix}"),
         ("system", found["system"]),
-        ("processor", f"{processor['name']}, {processor['cores']} cores; {instructions}"),
+        ("processor", f"{processor['name']}, {counted(processor['cores'], 'core')}; {instructions}"),
         ("memory", f"{memory['available']} of {memory['total']} GiB available" if memory else "unknown"),
         ("disk", f"{found['disk']['free']} GiB free at {found['disk']['folder']}"),
-        (
-            "torch",
-            f"{found['packages']['torch']}, CUDA {torch['cuda'] or 'not in this build'}, {torch['threads']} threads",
-        ),
+        ("torch", f"{found['packages']['torch']}, CUDA {torch['cuda'] or 'not in this build'}, {threads}"),
         ("decoders", f"simplejpeg {found['packages']['simplejpeg']}, Pillow {found['packages']['pillow']}"),
     ]
     rows += [("device", _device(entry) + (" (auto)" if i == 0 else "")) for i, entry in enumerate(found["devices"])]

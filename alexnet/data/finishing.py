@@ -16,7 +16,7 @@ from alexnet.data.decoding import GREY
 from alexnet.data.packing import Record, Settings, Sums
 from alexnet.data.shards import PreparedSet
 from alexnet.data.source import Item, Source
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 
 COLOUR = (
     "RGB; grey repeated, palette looked up, alpha over white, 16 bits scaled to 8, CMYK and YCCK by Pillow, "
@@ -82,20 +82,27 @@ def _policies(source: Source, settings: Settings) -> dict[str, Any]:
 def summary(prepared: PreparedSet) -> list[str]:
     """Sentences for the user: how many images there are, and what is wrong with them."""
     counts = ", ".join(f"{count:,} {split}" for split, count in prepared.counts.items())
-    sentences = [f"{prepared.path}: {counts} images of {len(prepared.classes):,} classes."]
+    images = "image" if list(prepared.counts.values()) == [1] else "images"
+    sentences = [f"{prepared.path}: {counts} {images} of {counted(len(prepared.classes), 'class', 'classes')}."]
     if prepared.rejected:
         path = prepared.path / "rejected.csv"
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             first = _first([(row[0], row[1]) for row in list(csv.reader(file))[1:2]])
-        sentences.append(f"{prepared.rejected:,} files were refused, such as {first}: {path} lists them.")
+        sentences.append(
+            f"{counted(prepared.rejected, 'file was', 'files were')} refused, such as {first}: see {path}."
+        )
     if prepared.description["identical"]:
         path = prepared.path / "identical.csv"
-        sentences.append(f"{prepared.description['identical']:,} pictures are in two splits: {path} lists them.")
+        sentences.append(
+            f"{counted(prepared.description['identical'], 'picture is', 'pictures are')} in two splits: see {path}."
+        )
     for split in prepared.counts:
         present = set(np.unique(prepared.split(split).labels).tolist())
         absent = [c.name for label, c in enumerate(prepared.classes) if label not in present]
         if absent:
-            sentences.append(f"{len(absent)} classes have no image in {split}, such as {absent[0]}.")
+            sentences.append(
+                f"{counted(len(absent), 'class has', 'classes have')} no image in {split}, such as {absent[0]}."
+            )
     if "val" not in prepared.counts:
         sentences.append("There is no val: a recipe that watches validation needs one (--holdout 0.1).")
     return sentences

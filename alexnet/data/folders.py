@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alexnet.data.shards import SPLITS, ClassName
 from alexnet.data.source import Item, Source
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 
 
 def listing(root: Path) -> Source:
@@ -50,7 +50,8 @@ def _splits(root: Path, notes: list[str]) -> dict[str, Path]:
     inside = _visible(root / "train") if "train" in folders else ([], [])
     if not inside[0]:
         if files := [name for name in files if name != "words.txt"]:
-            notes.append(f"{len(files)} files beside the class folders were left out, such as {files[0]}.")
+            left = counted(len(files), "file was", "files were")
+            notes.append(f"{left} left out, beside the class folders, such as {files[0]}.")
         return {"train": root}
     if others := [name for name in folders if name not in SPLITS]:
         raise InputError(
@@ -69,7 +70,8 @@ def _tree(
     if hidden := sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name not in folders):
         notes.append(f"Hidden folders in {where} were left out: {', '.join(hidden)}.")
     if folder != root and files:
-        notes.append(f"{len(files)} files in {where} are in no class folder and were left out, such as {files[0]}.")
+        left = counted(len(files), "file was", "files were")
+        notes.append(f"{left} left out, in {where} but in no class folder, such as {files[0]}.")
     for name in folders:
         _require_text(name, folder)
     if folder != root and not folders:

@@ -16,7 +16,7 @@ from typing import IO, cast
 from alexnet.data import matlab
 from alexnet.data.shards import ClassName
 from alexnet.data.source import Item, Source
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 
 _WHERE = "https://image-net.org/challenges/LSVRC"
 
@@ -125,7 +125,9 @@ def _train(root: Path, year: _Year, labels: dict[str, int], notes: list[str]) ->
                 ]
     missing = [wnid for wnid, label in labels.items() if not found.get(label)]
     if missing:
-        notes.append(f"{year.train} has no pictures of {len(missing)} classes, such as {missing[0]}.")
+        notes.append(
+            f"{year.train} has no pictures of {counted(len(missing), 'class', 'classes')}, such as {missing[0]}."
+        )
     return [item for label in sorted(found) for item in found[label]]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from alexnet import randomness
 from alexnet.data.decoding import Refused
 from alexnet.data.shards import ClassName
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 
 
 class Item(NamedTuple):
@@ -149,9 +149,10 @@ def _group_notes(items: Sequence[Item], groups: Sequence[str]) -> list[str]:
     for item, name in zip(items, groups, strict=True):
         splits.setdefault(name, set()).add(item.split)
     named = sum(name.startswith("G") for name in splits)
-    notes = [f"--group found {named} groups."]
+    notes = [f"--group found {counted(named, 'group')}."]
     if alone := len(splits) - named:
-        notes.append(f"--group matched nothing in {alone} paths; each is a group of its own.")
+        notes.append(f"--group matched nothing in {counted(alone, 'path')}; each is a group of its own.")
     if divided := [name[1:] for name, found in splits.items() if len(found) > 1]:
-        notes.append(f"{len(divided)} groups lie in several of the source's own splits, such as {divided[0]!r}.")
+        several = counted(len(divided), "group lies", "groups lie")
+        notes.append(f"{several} in several of the source's own splits, such as {divided[0]!r}.")
     return notes

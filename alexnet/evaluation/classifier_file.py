@@ -20,7 +20,7 @@ from alexnet import config, files
 from alexnet.data.decoding import Geometry
 from alexnet.data.shards import ClassName
 from alexnet.data.views import Views
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.rows import input_shapes, parameter_shapes
@@ -119,7 +119,8 @@ def _described(path: Path, text: str) -> Description:
     defaults: list[str] = []
     described: Description = config.from_json(Description, data, str(path), defaults)
     if described.network.classes != len(described.classes):
-        raise InputError(f"{path} names {len(described.classes)} classes for {described.network.classes} outputs.")
+        names = counted(len(described.classes), "class", "classes")
+        raise InputError(f"{path} names {names} for {described.network.classes} outputs.")
     if described.views.crop != described.network.input:
         raise InputError(f"{path} cuts views of {described.views.crop} for inputs of {described.network.input}.")
     if not described.temperature > 0:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from alexnet import distributed
+from alexnet.errors import counted
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.training.checkpoint import Position
 from alexnet.training.journal import Journal
@@ -56,7 +57,7 @@ class Record:
     def resumed(self, position: Position) -> None:
         """Nothing; it is said where a run that was begun before goes on."""
         if position.finished:
-            self._say(f"finished already, after {position.epoch} epochs")
+            self._say(f"finished already, after {counted(position.epoch, 'epoch')}")
         else:
             self._say(f"going on in epoch {position.epoch + 1}, after step {position.step}")
 

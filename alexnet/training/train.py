@@ -15,7 +15,7 @@ import torch
 
 from alexnet import devices, distributed
 from alexnet.data.shards import PreparedSet
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.evaluate import Evaluation, evaluate
 from alexnet.files import checksum, link
@@ -94,8 +94,8 @@ def fitted(recipe: Recipe, prepared: PreparedSet, beginning: Classifier | None =
         )
     count, usual = len(prepared.classes), type(recipe.model)().classes
     if not beginning and recipe.model.classes not in (count, usual):
-        note = f"alexnet: {prepared.path} has {count} classes; model.classes {recipe.model.classes} becomes {count}."
-        print(note, file=sys.stderr)
+        found = f"{prepared.path} has {counted(count, 'class', 'classes')}"
+        print(f"alexnet: {found}; model.classes {recipe.model.classes} becomes {count}.", file=sys.stderr)
     if isinstance(recipe.schedule, Plateau) and not prepared.counts.get("val"):
         raise InputError(
             f"{prepared.path} has no `val` split for the plateau schedule to watch: prepare it with --holdout 0.1, "

@@ -52,7 +52,7 @@ def test_hidden_empty_and_loose_things_are_reported(tmp_path: Path) -> None:
     notes = "\n".join(source.notes)
     assert "Hidden folders in the source were left out: .ipynb_checkpoints, __MACOSX." in notes
     assert "Empty class folders in train: empty, empty2." in notes
-    assert "1 files beside the class folders were left out, such as x.jpg." in notes
+    assert "1 file was left out, beside the class folders, such as x.jpg." in notes
 
 
 def test_splits_are_joined_by_name(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_splits_are_joined_by_name(tmp_path: Path) -> None:
     assert "Empty class folders in val: a." in notes
     assert "Class folders that train lacks, their pictures refused, in val: d." in notes
     assert "Empty class folders in train: only." in notes
-    assert "1 files in val/ are in no class folder" in notes
+    assert "1 file was left out, in val/ but in no class folder, such as loose.jpg." in notes
     shutil.rmtree(root / "val/a")
     assert "Missing class folders in val: a." in "\n".join(folders.listing(root).notes)
 
@@ -105,7 +105,7 @@ def test_dead_links_are_refused_with_the_reason(tmp_path: Path) -> None:
     assert sorted(paths(source)) == ["a/1.jpg", "a/deep/2.jpg", "b/1.jpg"]
     notes = "\n".join(source.notes)
     assert "Empty class folders in train: only." in notes
-    assert "beside the class folders" in notes
+    assert "1 file was left out, beside the class folders, such as beside." in notes
 
 
 def test_odd_names(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     for name in ("val", "test"):
         assert all(abs(n - 12) <= 2 for n in counts(divided)[name].values())
     assert "--group found 20 groups." in divided.notes
-    assert "--group matched nothing in 1 paths; each is a group of its own." in divided.notes
+    assert "--group matched nothing in 1 path; each is a group of its own." in divided.notes
     # Without parentheses the whole match names the group.
     assert split(source, 0.2, 0.2, r"p\d+").items == divided.items
 

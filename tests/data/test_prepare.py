@@ -127,7 +127,9 @@ def test_refused_files_are_listed_and_counted(tmp_path: Path, capsys: pytest.Cap
     np.testing.assert_array_equal(prepared.statistics().mean, good.statistics().mean)
     output = capsys.readouterr()
     assert output.out == ""
-    assert "4 files were refused, such as a/empty.jpg (empty file)" in output.err
+    assert (
+        f"4 files were refused, such as a/empty.jpg (empty file): see {prepared.path / 'rejected.csv'}." in output.err
+    )
     assert "There is no val" in output.err
     assert "\x1b" not in output.err
 
@@ -148,11 +150,21 @@ def test_classes_without_pictures_are_reported(tmp_path: Path, capsys: pytest.Ca
     for path in (source / "b").iterdir():
         path.write_bytes(b"x")
     prepare(source, tmp_path / "set")
-    assert "1 classes have no image in train, such as b." in capsys.readouterr().err
+    assert "1 class has no image in train, such as b." in capsys.readouterr().err
     for path in source.glob("*/*"):
         path.write_bytes(b"x")
     with pytest.raises(InputError, match=r"No training picture.*a/0.jpg \(not an image"):
         prepare(source, tmp_path / "none")
+
+
+def test_one_picture_is_one_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "source/a").mkdir(parents=True)
+    noise(0).save(tmp_path / "source/a/0.png")
+    (tmp_path / "source/a/x").write_text("no picture")
+    prepare(tmp_path / "source", tmp_path / "set")
+    told = capsys.readouterr().err
+    assert "1 train image of 1 class.\n" in told
+    assert "1 file was refused, such as a/x (" in told
 
 
 def test_identical_pictures_in_two_splits_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,7 +183,7 @@ def test_identical_pictures_in_two_splits_are_reported(tmp_path: Path, capsys: p
     assert rows[1:] == [
         ["1", "train", "train/a/same.png"], ["1", "train", "train/b/again.bmp"], ["1", "val", "val/b/same.png"],
     ]  # fmt: skip
-    assert "1 pictures are in two splits" in capsys.readouterr().err
+    assert "1 picture is in two splits: see " in capsys.readouterr().err
 
 
 def test_prepared_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

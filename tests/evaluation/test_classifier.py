@@ -109,7 +109,7 @@ def changed(path, **values):
         ({"format": None}, "format None"),
         ({"colours": 1}, "unknown field 'colours'"),
         ({"geometry": "cut"}, r"geometry is 'cut'; it can be 'crop'"),
-        ({"classes": [{"name": "a", "words": ""}]}, "names 1 classes for 7 outputs"),
+        ({"classes": [{"name": "a", "words": ""}]}, "names 1 class for 7 outputs"),
         ({"size": 64}, r"tensor 'mean' is \[3, 32, 32\]; \[3, 64, 64\] was expected"),
         ({"temperature": 0.0}, "temperature 0.0; it must be above 0"),
     ],
