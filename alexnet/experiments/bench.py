@@ -92,7 +92,7 @@ class Bench:
         """
         recipe = replace(self.budget.shrink(recipe), seeds=Seeds(seed, seed))
         data = data or self.data
-        name = _run_name(recipe, data, start)
+        name = run_name(recipe, data, start)
         self.used[name] = recipe
         self.say(name)
         return train(recipe, data, self.runs / name, self.machine, start)
@@ -118,7 +118,7 @@ def epochs(run: Run) -> list[dict[str, dict[str, float]]]:
     return [line for line in run.journal() if line["event"] == "epoch"]
 
 
-def _run_name(recipe: Recipe, data: Path, start: Path | None) -> str:
+def run_name(recipe: Recipe, data: Path, start: Path | None) -> str:
     """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed."""
     decides = [config.to_json(recipe), PreparedSet.open(data).fingerprint, str(start or "")]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

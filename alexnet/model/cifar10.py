@@ -28,6 +28,8 @@ class Cifar10Config:
     net: Literal["80sec", "18pct", "13pct", "11pct", "figure1"] = "11pct"
     classes: int = 10
     activation: Literal["relu", "tanh"] = "relu"
+    norm: bool = True
+    """Whether the response norms of "18pct" and "11pct" are there (section 3.3 takes them away)."""
     width: float = 1.0
     """Multiplies kernels and units, for small trials."""
 
@@ -45,7 +47,7 @@ class Cifar10Config:
 
     def _convolutional(self) -> list[Row]:
         norms: dict[str, list[Row]] = {n: [SameMapNorm(f"norm{n}", n=3, scale=5e-5)] for n in "12"}
-        if self.net != "18pct":
+        if self.net != "18pct" or not self.norm:
             norms = {"1": [], "2": []}
         return [
             *(self._convolution("conv1", 32, 1e-4), Pool("pool1"), self._active("1"), *norms["1"]),
@@ -54,12 +56,13 @@ class Cifar10Config:
         ]
 
     def _local(self) -> list[Row]:
-        normed = self.net == "11pct"
+        eleven = self.net == "11pct"
+        normed = eleven and self.norm
         norms = {n: [ResponseNorm(f"norm{n}", n=9, alpha=1e-3 / 9, k=1.0)] if normed else [] for n in "12"}
         return [
             *(self._convolution("conv1", 64, 1e-4), self._active("1"), Pool("pool1"), *norms["1"]),
             *(self._convolution("conv2", 64, 0.01), self._active("2"), *norms["2"], Pool("pool2")),
-            *(LocallyConnected("local3", self._count(64 if normed else 32), 3, 1, deviation=0.04), self._active("3")),
+            *(LocallyConnected("local3", self._count(64 if eleven else 32), 3, 1, deviation=0.04), self._active("3")),
             *(LocallyConnected("local4", self._count(32), 3, 1, deviation=0.04), self._active("4")),
         ]
 

@@ -3,6 +3,7 @@
 import pytest
 
 from alexnet.model.alexnet import AlexNetConfig
+from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.network import facts
 from alexnet.recipes import difference, named
 
@@ -49,6 +50,15 @@ def test_3_3_two_nets_on_cifar_10_with_and_without_response_norm():
     names = {name: [row.name for row in named(name).model.table()] for name in ("cifar10-13pct", "cifar10-11pct")}
     assert [name for name in names["cifar10-11pct"] if "norm" not in name] == names["cifar10-13pct"]
     assert names["cifar10-11pct"].count("norm1") == names["cifar10-11pct"].count("norm2") == 1
+
+
+@pytest.mark.parametrize(
+    ("net", "norms"), [("11pct", ["norm1", "norm2"]), ("18pct", ["norm1", "norm2"]), ("13pct", [])]
+)
+def test_without_norm_a_cifar10_net_loses_its_norms_and_nothing_else(net, norms):
+    full, bare = Cifar10Config(net).table(), Cifar10Config(net, norm=False).table()
+    assert [row.name for row in full if row not in bare] == norms
+    assert [row for row in full if row in bare] == list(bare)
 
 
 def test_3_4_pooling_without_overlap_keeps_the_size_of_what_the_dense_layers_see():
