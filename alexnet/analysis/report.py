@@ -144,7 +144,7 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
         best = min(validated, key=lambda line: line["validation"]["top1_error"])
         found += [
             (f"{last['top1_error']:.4f}", f"validation top-1 error, ± {spread:.4f}"),
-            *([(f"{last['top5_error']:.4f}", "validation top-5 error")] if len(run.data["classes"]) > 5 else []),
+            *([(f"{last['top5_error']:.4f}", "validation top-5 error")] if "top5_error" in _measured(run) else []),
             (f"{last['loss']:.4f}", "validation loss"),
             (f"{best['validation']['top1_error']:.4f}", f"lowest top-1 error, after epoch {best['epoch']}"),
         ]
@@ -169,11 +169,10 @@ def _numbers(run: Run) -> list[tuple[str, str]]:
 def _tables(run: Run) -> list[str]:
     sessions = run.environment()
     recipe = json.dumps(config.to_json(run.recipe), indent=2)
+    measured = [f"val. {name.removesuffix('_error').replace('top', 'top-')}" for name in _measured(run)]
     return [
         page.heading("Epochs"),
-        page.numbers(
-            ("epoch", "rate", "loss", "top-1", "val. loss", "val. top-1", "val. top-5", "images/s"), _rows(run)
-        ),
+        page.numbers(("epoch", "rate", "loss", "top-1", *measured, "images/s"), _rows(run)),
         page.note("Training figures are of the steps as they were computed: augmented, with dropout, while learning."),
         page.heading("What was computed"),
         page.facts(_what(run, sessions)),
@@ -188,13 +187,18 @@ def _tables(run: Run) -> list[str]:
     ]
 
 
+def _measured(run: Run) -> tuple[str, ...]:
+    """The figures of validation: of five classes or fewer, the five best answers are never wrong."""
+    return ("loss", "top1_error", *(("top5_error",) if len(run.data["classes"]) > 5 else ()))
+
+
 def _rows(run: Run) -> list[list[str]]:
     """A row an epoch; a speed is that of the last session that worked on the epoch."""
     speeds = {line["epoch"]: f"{line['images_per_second']:,.0f}" for line in run.timing()}
     rows = []
     for line in _epochs(run):
         training, validation = line["training"], line.get("validation") or {}
-        values = [training["loss"], training["top1_error"], *map(validation.get, ("loss", "top1_error", "top5_error"))]
+        values = [training["loss"], training["top1_error"], *map(validation.get, _measured(run))]
         shown = [f"{value:.4f}" if value is not None else "" for value in values]
         rows.append([str(line["epoch"]), f"{line['rate']:.3g}", *shown, speeds.get(line["epoch"], "")])
     return rows

@@ -93,6 +93,8 @@ def test_a_report_holds_numbers_and_figures_and_needs_no_other_host(sets, tmp_pa
         "validation images",
     ):
         assert said in text, said
+    assert "<th>val. top-1</th><th>images/s</th>" in text
+    assert "top-5" not in text
     assert "<script" not in text
     assert not re.search(r"https?://|src=\"(?!data:)|<link|@import|url\(", text)
     assert "prefers-color-scheme: dark" in text
@@ -100,6 +102,14 @@ def test_a_report_holds_numbers_and_figures_and_needs_no_other_host(sets, tmp_pa
     assert text.count("<img") == 4
     for name in ("curves", "kernels", "predictions", "confusion"):
         assert (tmp_path / "run" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_more_than_five_classes_have_a_top_5_error(sets, tmp_path):
+    run = make_run(tmp_path / "run", PreparedSet.open(sets / "split"), epochs=1)
+    (run.path / "data.json").write_text(json.dumps({**run.data, "classes": list("abcdef")}))
+    text = text_of(report(run.path, "cpu"))
+    assert "<th>val. top-1</th><th>val. top-5</th><th>images/s</th>" in text
+    assert "validation top-5 error" in text
 
 
 def test_the_test_split_is_never_looked_at(sets, tmp_path, monkeypatch):
