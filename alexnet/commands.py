@@ -1,10 +1,12 @@
 """The commands that span chapters, as sequences of lower calls: train, resume, finetune, evaluate."""
 
+import dataclasses
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alexnet import devices, distributed, recipes
+from alexnet import devices, distributed, files, recipes
 from alexnet.analysis import drawing
 from alexnet.analysis.confusion import confusion
 from alexnet.analysis.report import report
@@ -61,7 +63,7 @@ def finetune(
     recipe: Recipe | None = None,
     machine: Machine | None = None,
 ) -> Run:
-    """The finished run that began from the classifier `start` (a run, a classifier file or a shipped name).
+    """The finished run that began from the classifier `start` (a run's folder or a classifier file).
 
     Its weights go on, but for a new last layer where the classes differ.
 
@@ -92,8 +94,10 @@ def evaluate(
 ) -> Evaluation:
     """Loss and errors of the classifiers in `runs`, averaged when there are several, on a split of a prepared set.
 
+    A warning on standard error tells of runs that were trained on another set, perhaps on these very images.
+
     Args:
-        runs: run folders, classifier files or shipped names.
+        runs: run folders or classifier files.
         best: of run folders, take the classifier at the lowest validation error.
         out: the folder for per-class errors, the confusion matrix and, if kept, the probabilities; nothing is
             written when it is not given.
@@ -106,16 +110,35 @@ def evaluate(
     place = devices.choose(device)
     with distributed.joined(place):
         prepared = PreparedSet.open(data)
+        _warn_of_others(runs, prepared, split)
         loader = Loader(prepared.split(split), Loading(), place, cache="none")
         classifiers = [Classifier.load(run, str(place), best) for run in runs]
         result = evaluation.evaluate(
             classifiers, loader, views, classes=prepared.classes, probabilities=probabilities, progress=progress
         )
+        measured = {"path": str(Path(data).resolve()), "fingerprint": prepared.fingerprint}
+        result = dataclasses.replace(result, split=split, data=measured)
         if out and distributed.rank() == 0:
             evaluation.write(out, result)
             names = [entry.words or entry.name for entry in result.classes]
             drawing.save(confusion(result.confusion.numpy(), names), out / "confusion.png")
         return result
+
+
+def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: str) -> None:
+    """Nothing; runs that learnt from another set, or another division of it, are told of. Lone files do not say."""
+    recorded = {str(run): Path(run) / "data.json" for run in runs}
+    others = [
+        name
+        for name, file in recorded.items()
+        if file.is_file() and files.read_json(file).get("fingerprint") != prepared.fingerprint
+    ]
+    if others and distributed.rank() == 0:
+        print(
+            f"alexnet: {', '.join(others)} learnt from another prepared set than {prepared.path}, perhaps from images "
+            f"that are in its {split} split: then the errors come out too low.",
+            file=sys.stderr,
+        )
 
 
 def _tell(run: Path) -> None:

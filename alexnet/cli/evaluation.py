@@ -42,7 +42,7 @@ def evaluate(arguments: list[str]) -> int:
         Per-class errors, the confusion matrix and each image's answer are written to files.
 
         Args:
-            runs: runs' folders, classifier files or shipped names.
+            runs: runs' folders or classifier files.
             data: the prepared set.
             split: which of its splits: train, val or test.
             views: what is averaged over: the centre, the paper's ten views, or nine (CIFAR-10).
@@ -71,6 +71,8 @@ def evaluate(arguments: list[str]) -> int:
                 progress=progress,
             )
         terminal.print_json(result.to_json()) if json else _tell(result, split, out)
+        if out is None and len(runs) > 1:
+            terminal.note("Nothing was written; --out FOLDER writes errors by class, confusion and answers.")
         return 0
 
     return terminal.parse(command, arguments, "evaluate")
@@ -96,7 +98,7 @@ def predict(arguments: list[str]) -> int:
         exit code is then 1.
 
         Args:
-            run: a run's folder, a classifier file or a shipped name.
+            run: a run's folder or a classifier file.
             images: files, folders (all pictures below them), or - for one picture on standard input.
             top: how many labels a picture.
             views: what is averaged over: the centre, the paper's ten views, or nine (CIFAR-10).

@@ -82,7 +82,7 @@ class Classifier:
 
     @classmethod
     def load(cls, source: str | Path, device: str = "auto", best: bool = False) -> "Classifier":
-        """The classifier of a run folder, in a file, or shipped with the package under the name `source`.
+        """The classifier of a run folder, or in a file.
 
         Args:
             best: of a run, the one at the lowest validation error rather than the one after the last epoch.

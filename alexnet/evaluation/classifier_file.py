@@ -84,13 +84,13 @@ def shipped() -> list[str]:
 
 
 def find(source: str | Path, best: bool = False) -> Path:
-    """The classifier file of a run folder, the file itself, or the shipped one of that name.
+    """The classifier file of a run folder, the file itself, or one that comes with the package by its name.
 
     Args:
         best: of a run, the one at the lowest validation error rather than the one after the last epoch.
 
     Raises:
-        InputError: there is none; the sentence names those that ship.
+        InputError: there is none; the sentence names those that come with the package.
     """
     path = Path(source)
     if path.is_dir():
@@ -102,10 +102,8 @@ def find(source: str | Path, best: bool = False) -> Path:
         return path
     if str(source) in shipped():
         return Path(str(resources.files("alexnet") / "shipped" / f"{source}.safetensors"))
-    known = ", ".join(shipped()) or "none in this version"
-    raise InputError(
-        f"{source} is neither a run folder nor a classifier file, nor the name of a shipped one ({known})."
-    )
+    known = f", nor one that comes with the package ({', '.join(shipped())})" if shipped() else ""
+    raise InputError(f"{source} is neither a run folder nor a classifier file{known}.")
 
 
 def _described(path: Path, text: str) -> Description:

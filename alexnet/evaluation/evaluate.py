@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ class Evaluation:
     """The source path of each image."""
     probabilities: Tensor | None = None
     """float32 `[N, K]` if asked for."""
+    split: str = ""
+    """The name of the split, and the prepared set's "path" and "fingerprint", where they are known."""
+    data: Mapping[str, str] | None = None
 
     @property
     def top1_standard_error(self) -> float:
@@ -75,8 +78,10 @@ class Evaluation:
         return len(set(self.answers.tolist()))
 
     def to_json(self) -> dict[str, Any]:
-        """The promised numbers by name."""
+        """The promised numbers by name, with the split and the set where they are known."""
+        measured = {} if self.data is None else {"split": self.split, "data": dict(self.data)}
         return {
+            **measured,
             "top1_error": self.top1_error,
             "top1_standard_error": self.top1_standard_error,
             "top5_error": self.top5_error,

@@ -26,7 +26,7 @@ def predict(
     """A `Prediction` for each image, in order, as they are ready; one that cannot be read tells the reason.
 
     Args:
-        run: a run folder, a classifier file or a shipped name.
+        run: a run folder or a classifier file.
         images: as `Classifier.predictions` takes them; besides, a folder's path stands for all visible files below
             it, in the order of their paths, and "-" for one image on standard input.
         top: how many labels an image.

@@ -10,6 +10,7 @@ from PIL import Image
 
 from alexnet import cli, recipes
 from alexnet.data.prepare import prepare
+from alexnet.data.shards import PreparedSet
 from alexnet.training.recipe import Machine
 from alexnet.training.train import train
 
@@ -36,6 +37,8 @@ def test_evaluate_prints_one_object_and_writes_files(trained, capsys):
     result = json.loads(capsys.readouterr().out)
     assert {"top1_error", "top1_standard_error", "top5_error", "loss", "images", "views", "models"} <= result.keys()
     assert (result["images"], result["views"], result["models"]) == (4, "centre", 1)
+    assert result["split"] == "val"
+    assert result["data"] == {"path": str(prepared), "fingerprint": PreparedSet.open(prepared).fingerprint}
     assert json.loads((run / "evaluation-val-centre" / "evaluation.json").read_text()) == result
     assert (run / "evaluation-val-centre" / "confusion.csv").is_file()
 
@@ -45,10 +48,39 @@ def test_several_runs_are_an_ensemble_and_write_where_asked(trained, capsys, tmp
     arguments = ["evaluate", str(run), str(run / "best.safetensors"), "--data", str(prepared), "--views", "ten"]
     assert cli.main([*arguments, "--save-probabilities"]) == 2
     assert cli.main([*arguments, "--save-probabilities", "--out", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr().out
+    told, notes = capsys.readouterr()
     assert "4 images of val, ten views, 2 classifiers averaged" in told
     assert "(standard error)" in told
+    assert "top-5" not in told
+    assert "Nothing was written" not in notes
     assert np.load(tmp_path / "out" / "probabilities.npy").shape == (4, 2)
+
+
+def test_several_runs_without_a_folder_say_that_nothing_was_written(trained, capsys):
+    run, prepared, _ = trained
+    before = set(run.rglob("*"))
+    assert cli.main(["evaluate", str(run), str(run), "--data", str(prepared), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["models"] == 2
+    assert err == "Nothing was written; --out FOLDER writes errors by class, confusion and answers.\n"
+    assert set(run.rglob("*")) == before
+
+
+def test_runs_that_learnt_from_another_division_are_told_of_once(trained, capsys, tmp_path):
+    run, _, picture = trained
+    other = prepare(picture.parents[1], tmp_path / "other", holdout=0.25, seed=1).path
+    capsys.readouterr()
+    arguments = [str(run), str(run), "--data", str(other), "--out", str(tmp_path / "out")]
+    assert cli.main(["evaluate", *arguments]) == 0
+    told = (
+        f"alexnet: {run} learnt from another prepared set than {other}, perhaps from images that are in its val split"
+    )
+    err = capsys.readouterr().err
+    assert err.startswith(told)
+    assert len(err.splitlines()) == 1
+    # A lone file does not say what it learnt from.
+    assert cli.main(["evaluate", str(run / "best.safetensors"), "--data", str(other)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_evaluate_names_the_splits_there_are(trained, capsys):

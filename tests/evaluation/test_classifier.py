@@ -14,6 +14,7 @@ from alexnet.data.decoding import encode, picture
 from alexnet.data.shards import ClassName
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
+from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier, find
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.network import Network
@@ -149,7 +150,7 @@ def test_a_field_that_an_older_file_lacks_is_said_aloud(saved, capsys):
     assert "does not say" in capsys.readouterr().err
 
 
-def test_where_a_classifier_is_found(saved, tmp_path):
+def test_where_a_classifier_is_found(saved, tmp_path, monkeypatch):
     run = tmp_path / "run"
     run.mkdir()
     with pytest.raises(InputError, match=r"holds no weights\.safetensors"):
@@ -157,7 +158,10 @@ def test_where_a_classifier_is_found(saved, tmp_path):
     for name in ("weights", "best"):
         (run / f"{name}.safetensors").write_bytes(saved[1].read_bytes())
     assert (find(run).name, find(run, best=True).name) == ("weights.safetensors", "best.safetensors")
-    with pytest.raises(InputError, match=r"nosuch is neither .* nor the name of a shipped one \("):
+    with pytest.raises(InputError, match=r"nosuch is neither a run folder nor a classifier file\.$"):
+        Classifier.load("nosuch")
+    monkeypatch.setattr(classifier_file, "shipped", lambda: ["solar"])
+    with pytest.raises(InputError, match=r"nor one that comes with the package \(solar\)"):
         Classifier.load("nosuch")
 
 
