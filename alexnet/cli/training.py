@@ -1,6 +1,6 @@
 """recipes, train, resume, finetune."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,8 +38,16 @@ def recipes(arguments: list[str]) -> int:
         """
         if len(names) > 2:
             return terminal.fail("recipes takes at most two names: one is shown, two are compared.", 2)
-        show = (_list, _show, _compare)[len(names)]
-        show(*names, json=json)
+        loaded: dict[str, Recipe] = {}
+        for name in names:
+            try:
+                loaded[name] = named_recipes.load(name)
+            except InputError as error:
+                return _no_recipe(name, error)
+        if len(names) < 2:
+            _show(names[0], loaded[names[0]], json=json) if names else _list(json=json)
+        else:
+            _compare(names, [loaded[name] for name in names], json=json)
         return 0
 
     return terminal.parse(command, arguments, "recipes")
@@ -53,7 +61,7 @@ def train(arguments: list[str]) -> int:
     try:
         default = named_recipes.load(name)
     except InputError as error:
-        return terminal.fail(str(error), 1 if name.endswith(".json") else 2)
+        return _no_recipe(name, error)
 
     def command(
         recipe: Sections = default, *, data: Path, run: Path, epochs: int | None = None, machine: Machine = _MACHINE
@@ -144,6 +152,11 @@ def _first(arguments: list[str], helped_by: str) -> tuple[str, list[str], bool]:
     return arguments[0], arguments[1:], False
 
 
+def _no_recipe(name: str, error: InputError) -> int:
+    """The exit code, once the error is told of: an unknown name is wrong usage, a file that cannot be read is not."""
+    return terminal.fail(str(error), 1 if name.endswith(".json") else 2)
+
+
 def _lasting(recipe: Recipe, epochs: int | None) -> Recipe:
     return recipe if epochs is None else named_recipes.shorter(recipe, epochs)
 
@@ -179,8 +192,7 @@ def _list(*, json: bool) -> None:
                 print(f"{'':<24}{key}: {parts[key]}")
 
 
-def _show(name: str, *, json: bool) -> None:
-    recipe = named_recipes.load(name)
+def _show(name: str, recipe: Recipe, *, json: bool) -> None:
     if not json and name in named_recipes.names():
         print(named_recipes.description(name), end="\n\n")
     if json:
@@ -189,8 +201,8 @@ def _show(name: str, *, json: bool) -> None:
         terminal.console().print_json(data=to_json(recipe))
 
 
-def _compare(first: str, second: str, *, json: bool) -> None:
-    differences = named_recipes.difference(named_recipes.load(first), named_recipes.load(second))
+def _compare(names: Sequence[str], loaded: Sequence[Recipe], *, json: bool) -> None:
+    (first, second), differences = names, named_recipes.difference(*loaded)
     if json:
         terminal.print_json([to_json(vars(entry)) for entry in differences])
         return

@@ -149,6 +149,15 @@ def test_recipes_lists_all_with_cost_and_expected_number(capsys):
     assert all(entry["what"] and entry["cost"] and entry["expected"] and entry["command"] for entry in listed)
 
 
+@pytest.mark.parametrize("names", [["papr-2012"], ["code-2012", "papr-2012"], ["papr-2012", "code-2012"]])
+def test_recipes_of_an_unknown_name_is_wrong_usage_as_for_train(names, capsys):
+    assert cli.main(["recipes", *names]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "there is no recipe 'papr-2012' (did you mean 'paper-2012'?)" in err
+    assert cli.main(["recipes", "nowhere/recipe.json"]) == 1
+
+
 def test_recipes_shows_one_and_compares_two(capsys):
     assert cli.main(["recipes", "demo", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
