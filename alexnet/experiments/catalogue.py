@@ -1,6 +1,13 @@
 """The experiments in the paper's order."""
 
-from alexnet.experiments import ablations
+from alexnet.experiments import ablations, figure1, figure3, larger, tables, text_and_code
 from alexnet.experiments.experiment import Experiment
 
-EXPERIMENTS: tuple[Experiment, ...] = (*ablations.EXPERIMENTS,)
+EXPERIMENTS: tuple[Experiment, ...] = (
+    *figure1.EXPERIMENTS,
+    *ablations.EXPERIMENTS,
+    *text_and_code.EXPERIMENTS,
+    *tables.EXPERIMENTS,
+    *figure3.EXPERIMENTS,
+    *larger.EXPERIMENTS,
+)

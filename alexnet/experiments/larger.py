@@ -1,0 +1,182 @@
+"""The introduction and section 7: would more photographs, and would wider networks, still err less?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from alexnet.analysis import drawing
+from alexnet.experiments import pretraining, rivals
+from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.comparison import Difference, helps, paired
+from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
+
+_SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+_WIDTHS = (1 / 4, 1 / 2, 1.0)
+_SMALLEST = 0.01
+_SCRATCH, _TUNED, _FISHER = "from scratch", "pretrained on another set", "Fisher vectors"
+_COLOURS = {_SCRATCH: drawing.BLUE, _TUNED: drawing.ORANGE, _FISHER: drawing.INK}
+
+Errors = Mapping[float, Sequence[Tensor]]
+"""For each share, and each run: float64 `[N]`, every image's top-1 error."""
+
+
+def _more_data(bench: Bench) -> Measured:
+    lines: dict[str, Errors] = {_SCRATCH: {share: _scratch(bench, share) for share in _SHARES}}
+    if bench.pretrain is not None:
+        lines[_TUNED] = {share: _tuned(bench, share) for share in _SHARES}
+    fisher = {share: rivals.measured(bench, "fisher-vectors", share) for share in _SHARES}
+    said = [found for found in fisher.values() if isinstance(found, str)]
+    if not said:
+        lines[_FISHER] = {share: [found.top1_errors] for share, found in fisher.items() if not isinstance(found, str)}
+    count, classes = bench.prepared.counts["train"], len(bench.prepared.classes)
+    remarks = [
+        f"{count:,} training photographs of {classes} classes, the same share of each. Every network takes as many "
+        "steps as on all of them, so that each is trained to its end; the mean image is that of the whole set. The "
+        "Fisher vectors are fitted to as many images of each class, drawn on their own.",
+        *crossings({name: _means(line) for name, line in lines.items()}),
+    ]
+    if bench.pretrain is None:
+        remarks.append("No set to pretrain on was given (--pretrain-data).")
+    if said:
+        remarks.append(f"Without {_FISHER}: {said[0]}")
+    names = {share: f"{round(count * share):,} images" for share in _SHARES}
+    return _measured(lines, names, "share of the training images", "twice the training images", remarks)
+
+
+def _larger_nets(bench: Bench) -> Measured:
+    base = bench.base
+    line = {}
+    for width in _WIDTHS:
+        narrow = replace(base, model=replace(base.model, width=base.model.width * width))
+        line[width] = [bench.evaluate(bench.train(narrow, seed)).top1_errors for seed in bench.seeds()]
+    names = {width: f"{width * bench.budget.width * base.model.width:g} of the paper's width" for width in _WIDTHS}
+    remark = "Every width is trained by the same rates for as many steps."
+    return _measured({_SCRATCH: line}, names, "share of the widest network's width", "twice the width", [remark])
+
+
+def _scratch(bench: Bench, share: float) -> list[Tensor]:
+    recipe = pretraining.with_share(bench.base, share)
+    return [bench.evaluate(bench.train(recipe, seed)).top1_errors for seed in bench.seeds()]
+
+
+def _tuned(bench: Bench, share: float) -> list[Tensor]:
+    return [bench.evaluate(pretraining.finetuned(bench, seed, share)).top1_errors for seed in bench.seeds()]
+
+
+def _means(line: Errors) -> dict[float, float]:
+    return {share: float(torch.stack([*errors]).mean()) for share, errors in line.items()}
+
+
+def _measured(
+    lines: Mapping[str, Errors], names: Mapping[float, str], axis: str, what: str, remarks: Sequence[str]
+) -> Measured:
+    """Lines of errors against shares; the rule speaks of the first line's last doubling."""
+    first = lines[_SCRATCH]
+    doublings = [paired(first[less], first[more]) for less, more in pairwise(first)]
+    means = {name: _means(line) for name, line in lines.items()}
+    rows = [
+        {"share": share, "of": name, **{each: means[each].get(share) for each in means}}
+        for share, name in names.items()
+    ]
+    numbers = {
+        "what": what,
+        "errors": {name: {f"{share:g}": error for share, error in line.items()} for name, line in means.items()},
+        "doublings": [doubling.to_json() for doubling in doublings],
+    }
+    last = doublings[-1]
+    ours = f"{100 * last.mean:+.1f} ± {100 * last.standard_error:.1f} points of top-1 error saved by the last doubling"
+    figure = _drawn(lines, axis)
+    return Measured(numbers, ours, {"errors": figure}, {"Top-1 error, centre view": rows}, tuple(remarks))
+
+
+def crossings(lines: Mapping[str, Mapping[float, float]]) -> list[str]:
+    """A sentence for each pair of lines that cross, with the share where they do.
+
+    Between two shares lines are straight over the logarithm of the share.
+
+    Args:
+        lines: for each name the error at each share.
+    """
+    found = []
+    names = list(lines)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            for left, right in pairwise(lines[a]):
+                before, after = (lines[a][share] - lines[b][share] for share in (left, right))
+                if before * after < 0:
+                    share = left * (right / left) ** (before / (before - after))
+                    above = (a, b) if before > 0 else (b, a)
+                    found.append(
+                        f"Above {share:.0%} of the images, {above[0]} errs less than {above[1]}; below it, more."
+                    )
+    return found
+
+
+def _drawn(lines: Mapping[str, Errors], axis: str) -> Figure:
+    """Errors against shares, a line each, with the standard error of the images at every point."""
+    figure = drawing.figure(7, 3.6)
+    axes = drawing.plain(figure.subplots())
+    for name, line in lines.items():
+        shares = list(line)
+        errors = [torch.stack([*line[share]]).mean(0).numpy() for share in shares]
+        means = [100 * float(error.mean()) for error in errors]
+        bars = [196 * float(error.std()) / np.sqrt(len(error)) for error in errors]
+        axes.errorbar(shares, means, bars, marker="o", capsize=3, color=_COLOURS[name], label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(shares, [f"{share:g}" for share in shares])
+    axes.minorticks_off()
+    axes.set_xlabel(axis, fontsize=8, color=drawing.MUTED)
+    axes.set_ylabel("top-1 error, %", fontsize=8, color=drawing.MUTED)
+    if len(lines) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    drawing.title(axes, "Top-1 error, centre view")
+    return figure
+
+
+def judge(numbers: Numbers) -> Verdict:
+    """Whether the last doubling still lowered the error."""
+    fields = Difference.__dataclass_fields__
+    last = Difference(**{name: numbers["doublings"][-1][name] for name in fields})
+    return helps(last, _SMALLEST, numbers["what"])
+
+
+def _rule(what: str) -> str:
+    return (
+        f"Of the network from scratch, {what}: reproduced where the paired 95 % interval of the error that this saves "
+        "lies above 0 and its mean is at least 1 point; not reproduced where the interval lies below that; else not "
+        "testable here."
+    )
+
+
+EXPERIMENTS = (
+    Experiment(
+        "more-data",
+        "1 and 7",
+        "The network's errors still fall as the training set grows.",
+        "no number: results improve simply by waiting for larger data sets",
+        "photographs",
+        "full: 4 shares x 3 seeds of whole schedules, as many of fine-tuning, Fisher vectors 4 times; reduced: a "
+        "quarter of the width, half of the epochs, 2 seeds",
+        _rule("from half of the training images to all"),
+        Budget("reduced", epochs=0.5, width=0.25, seeds=2),
+        _more_data,
+        judge,
+    ),
+    Experiment(
+        "larger-nets",
+        "1 and 7",
+        "The network's errors still fall as it grows; its size is limited by the GPUs' memory and patience.",
+        "no number: results have improved as the network was made larger and trained longer",
+        "photographs",
+        "full: 3 widths x 3 seeds of whole schedules; reduced: half of the width, half of the epochs, 2 seeds",
+        _rule("from half of the width to all"),
+        Budget("reduced", epochs=0.5, width=0.5, seeds=2),
+        _larger_nets,
+        judge,
+    ),
+)
