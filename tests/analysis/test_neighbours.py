@@ -1,0 +1,93 @@
+"""Nearest vectors against distances written as loops: the same places and the same numbers, whatever the blocks."""
+
+import math
+
+import numpy as np
+import pytest
+
+from alexnet.analysis import neighbours
+from alexnet.analysis.neighbours import differences, nearest
+from alexnet.errors import InputError
+
+
+def by_loops(queries, stored, count):
+    """Places and distances, ties by place."""
+    places, distances = [], []
+    for query in queries.tolist():
+        found = sorted((math.dist(query, other), place) for place, other in enumerate(stored.tolist()))[:count]
+        distances.append([distance for distance, _ in found])
+        places.append([place for _, place in found])
+    return places, distances
+
+
+def drawn(rows, columns=7, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).normal(size=(rows, columns)).astype(dtype)
+
+
+@pytest.mark.parametrize("values", [7, 35, 1 << 24])
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_agrees_with_loops_whatever_the_blocks(monkeypatch, values, offset):
+    monkeypatch.setattr(neighbours, "_VALUES", values)
+    queries, stored = drawn(9, seed=1) + offset, drawn(50) + offset
+    found = nearest(queries, stored, 6)
+    places, distances = by_loops(queries, stored, 6)
+    assert found.indices.tolist() == places
+    np.testing.assert_allclose(found.distances, distances, rtol=1e-12)
+    assert found.distances.dtype == np.float64
+
+
+@pytest.mark.parametrize("values", [14, 1 << 24])
+def test_ties_are_broken_by_place_also_where_they_are_more_than_the_candidates(monkeypatch, values):
+    monkeypatch.setattr(neighbours, "_VALUES", values)
+    stored = np.repeat(drawn(2), 40, axis=0)[np.random.default_rng(3).permutation(80)]
+    for seed in range(5):
+        query = drawn(1, seed=seed)
+        assert nearest(query, stored, 6).indices.tolist() == by_loops(query, stored, 6)[0]
+
+
+def test_rounding_far_from_the_centre_cuts_no_neighbour_off():
+    """Two crowds a million apart: products cannot tell the members of one, differences can."""
+    crowd = drawn(60, dtype=np.float64) * 1e-4
+    stored = np.concatenate([crowd + 1e6, crowd - 1e6])
+    queries = stored[[3, 70]] + 1e-5
+    assert nearest(queries, stored, 4).indices.tolist() == by_loops(queries, stored, 4)[0]
+
+
+def test_a_stored_vector_finds_itself_at_no_distance():
+    stored = drawn(40)
+    found = nearest(stored, stored, 3)
+    assert found.indices[:, 0].tolist() == list(range(40))
+    assert found.distances[:, 0].tolist() == [0.0] * 40
+
+
+def test_pixels_and_memory_maps(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 12), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    found = nearest(mapped[:5], mapped, 6)
+    assert found.indices.tolist() == by_loops(pixels[:5].astype(int), pixels.astype(int), 6)[0]
+
+
+def test_fewer_stored_than_asked_for_and_no_queries():
+    found = nearest(drawn(2), drawn(3), 6)
+    assert found.indices.shape == found.distances.shape == (2, 3)
+    assert nearest(drawn(0), drawn(3), 6).indices.shape == (0, 3)
+    assert nearest(drawn(2), drawn(0), 6).indices.shape == (2, 0)
+
+
+def test_differences_at_places(monkeypatch):
+    monkeypatch.setattr(neighbours, "_VALUES", 14)
+    query, stored, places = drawn(1)[0], drawn(9, seed=2), np.array([8, 0, 3, 3])
+    expected = [math.dist(query.tolist(), stored[place].tolist()) for place in places]
+    np.testing.assert_allclose(differences(query, stored, places), expected, rtol=1e-12)
+
+
+def test_what_has_no_neighbours_is_refused():
+    with pytest.raises(InputError, match=r"\[2, 7\] and stored vectors \[3, 6\]"):
+        nearest(drawn(2), drawn(3, 6))
+    with pytest.raises(InputError, match="count is 0"):
+        nearest(drawn(2), drawn(3), 0)
+    with pytest.raises(InputError, match="not finite"):
+        nearest(drawn(2), np.full((3, 7), np.nan))
+    with pytest.raises(InputError, match="not finite"):
+        nearest(np.full((1, 7), np.inf), drawn(3))
