@@ -1,20 +1,30 @@
 """Where experiments train: runs shared by all of them, shrunk to a budget, measured on the same images."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from alexnet import config, devices, recipes
 from alexnet.data.loader import Loader, Loading
-from alexnet.data.shards import PreparedSet
+from alexnet.data.shards import ClassName, PreparedSet, Shards
+from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation, evaluate
+from alexnet.files import checksum, write_aside, write_json
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import Run
 from alexnet.training.train import train
+
+_DONE = "finished.json"
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,13 @@ class Budget:
     """The share of each network's kernels and units."""
     seeds: int = 3
     """Runs of each recipe, with seeds 0, 1, ..."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or not 0 <= self.epochs <= 10 or not 0 < self.width <= 4:
+            raise InputError(
+                f"the budget has {self.seeds} seeds, {self.epochs} of the epochs and {self.width} of the width; "
+                "it takes at least one seed, epochs from 0 to 10 and a width above 0 and up to 4."
+            )
 
     def shrink(self, recipe: Recipe) -> Recipe:
         """`recipe` within this budget."""
@@ -86,26 +103,87 @@ class Bench:
     def train(self, recipe: Recipe, seed: int = 0, *, start: Path | None = None, data: Path | None = None) -> Run:
         """The finished run of `recipe`, within the budget, with that seed for weights and data.
 
+        What it was resumed from is deleted once it is finished: a network of the paper's size leaves 1 GB of it.
+
         Args:
             start: a classifier file to begin from.
             data: another prepared set than the bench's.
         """
         recipe = replace(self.budget.shrink(recipe), seeds=Seeds(seed, seed))
         data = data or self.data
-        name = run_name(recipe, data, start)
+        prepared = PreparedSet.open(data)
+        name = run_name(recipe, prepared, start)
         self.used[name] = recipe
-        self.say(name)
-        return train(recipe, data, self.runs / name, self.machine, start)
+        run = _finished(self.runs / name, recipe, prepared)
+        if run is None:
+            self.say(f"{name}: {self.differs(recipe)}")
+            run = train(recipe, data, self.runs / name, self.machine, start)
+            write_json(run.path / _DONE, {"epochs": len(epochs(run))})
+            for file in run.checkpoints.glob("step-*"):
+                file.unlink()
+        return run
+
+    def differs(self, recipe: Recipe) -> str:
+        """In what `recipe` differs from the named recipe that it began as, both within the budget, as words."""
+        named = self.budget.shrink(recipes.named(recipe.name)) if recipe.name in recipes.names() else Recipe()
+        changes = [(f, ours) for f, _, ours in config.difference(named, recipe) if not f.startswith("seeds.")]
+        return ", ".join(f"{field} {ours}" for field, ours in changes) or "as named"
 
     def evaluate(
-        self, *runs: Run, split: str | None = None, views: ViewsName = "centre", probabilities: bool = False
+        self,
+        *runs: Run,
+        split: str | None = None,
+        views: ViewsName = "centre",
+        probabilities: bool = False,
+        first: int | None = None,
     ) -> Evaluation:
-        """The errors of a run, or of several averaged, after their last epoch on a split of the bench's set."""
-        device = devices.choose(self.machine.devices[0])
-        classifiers = [Classifier.load(run.path, str(device)) for run in runs]
-        loader = Loader(self.prepared.split(split or self.split), Loading(batch=128), device)
-        classes = self.prepared.classes
-        return evaluate(classifiers, loader, views, classes=classes, probabilities=probabilities)
+        """The errors of a run, or of several averaged, after their last epoch on a split of the bench's set.
+
+        What was found is kept beside the runs.
+
+        Args:
+            first: only so many images, the first in the stored order, which is a random one.
+        """
+        shards = _first(self.prepared.split(split or self.split), first)
+        decides = [[run.name for run in runs], self.prepared.fingerprint, split or self.split, views, len(shards)]
+
+        def compute() -> dict[str, Tensor]:
+            device = devices.choose(self.machine.devices[0])
+            classifiers = [Classifier.load(run.path, str(device)) for run in runs]
+            loader = Loader(shards, Loading(batch=128), device, cache="none")
+            found = evaluate(classifiers, loader, views, classes=self.prepared.classes, probabilities=probabilities)
+            numbers = torch.tensor([found.loss, found.top1_error, found.top5_error], dtype=torch.float64)
+            tensors = {name: getattr(found, name) for name in ("labels", "answers", "losses", "top1_errors")}
+            return {"numbers": numbers, **tensors, **({"probabilities": found.probabilities} if probabilities else {})}
+
+        kept = self.kept("probabilities" if probabilities else "evaluation", decides, compute)
+        loss, top1, top5 = kept["numbers"].tolist()
+        words = {entry.name: entry for entry in self.prepared.classes}
+        return Evaluation(
+            *(loss, top1, top5, len(shards), views, len(runs)),
+            classes=tuple(words.get(name, ClassName(name, name)) for name in runs[0].data["classes"]),
+            labels=kept["labels"],
+            answers=kept["answers"],
+            losses=kept["losses"],
+            top1_errors=kept["top1_errors"],
+            paths=shards.paths,
+            probabilities=kept.get("probabilities"),
+            split=split or self.split,
+        )
+
+    def kept(self, what: str, decides: Any, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors that `compute` gives, called only once: they lie beside the runs, in a file of their own.
+
+        Args:
+            what: a word that tells a reader of the folder what they are.
+            decides: JSON values that differ wherever the tensors do: names of runs, a set's fingerprint, settings.
+        """
+        path = self.runs / "kept" / f"{what}-{_digest(decides)}.safetensors"
+        if not path.is_file():
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in compute().items()}
+            with write_aside(path) as aside:
+                save_file(tensors, aside)
+        return load_file(path)
 
 
 def training_error(run: Run) -> float:
@@ -118,8 +196,38 @@ def epochs(run: Run) -> list[dict[str, dict[str, float]]]:
     return [line for line in run.journal() if line["event"] == "epoch"]
 
 
-def run_name(recipe: Recipe, data: Path, start: Path | None) -> str:
-    """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed."""
-    decides = [config.to_json(recipe), PreparedSet.open(data).fingerprint, str(start or "")]
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    return f"{recipe.name}-{digest[:8]}-{recipe.seeds.weights}"
+def _finished(path: Path, recipe: Recipe, prepared: PreparedSet) -> Run | None:
+    """The run at `path` if it is finished and is that of `recipe`; `train` sees to any other."""
+    if not (path / _DONE).is_file():
+        return None
+    run = Run.open(path)
+    asked = replace(recipe, model=replace(recipe.model, classes=len(prepared.classes)))
+    return None if config.difference(run.recipe, asked) else run
+
+
+def _first(shards: Shards, count: int | None) -> Shards:
+    """The first `count` images of a split, or all."""
+    part = copy.copy(shards)
+    part.labels, part.paths = shards.labels[:count], shards.paths[:count]
+    return part
+
+
+def run_name(recipe: Recipe, prepared: PreparedSet, start: Path | None) -> str:
+    """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed.
+
+    Only what differs from the defaults is hashed, so that a field which is new in a later version renames no run.
+    """
+    parts = (getattr(recipe, section.name) for section in fields(recipe) if section.name != "seeds")
+    changes = [_changes(part) if is_dataclass(part) else part for part in parts]
+    digest = _digest([changes, prepared.fingerprint, checksum(start) if start else ""])
+    weights, order = recipe.seeds.weights, recipe.seeds.data
+    return f"{recipe.name}-{digest}-{weights}" + (f"-{order}" if order != weights else "")
+
+
+def _changes(part: Any) -> list[Any]:
+    """A section's class, and what in it is not that class's default."""
+    return [type(part).__name__, [[name, ours] for name, _, ours in config.difference(type(part)(), part)]]
+
+
+def _digest(decides: Any) -> str:
+    return hashlib.sha256(json.dumps(config.to_json(decides), sort_keys=True).encode()).hexdigest()[:8]
