@@ -25,7 +25,7 @@ COMMANDS = {
     "finetune": ("training", "go on from a trained classifier, on the same or other classes"),
     "evaluate": ("evaluation", "measure the errors of one run, or of several as an ensemble"),
     "predict": ("evaluation", "name what photographs show"),
-    "report": ("analysis", "draw a run's figures and report.html anew"),
+    "report": ("analysis", "draw a run's figures and report.html anew, also while it trains"),
     "baseline": ("baselines", "fit and measure the rivals in the paper's tables"),
     "reproduce": ("experiments", "re-run a claim of the paper, our number beside the paper's"),
     "doctor": ("machine", "say what this machine has, and what is missing for what"),
@@ -83,7 +83,7 @@ def _overview() -> str:
             "",
             "`alexnet COMMAND --help` explains a command. A first way through:",
             "  alexnet prepare photographs/ prepared/ --holdout 0.1 --test 0.1",
-            "  alexnet train smoke --data prepared/ --run runs/first",
+            "  alexnet train smoke --data prepared/ --run runs/first      (smoke: a small recipe, for trying things)",
             "  alexnet evaluate runs/first --data prepared/ --split test",
             "  alexnet predict runs/first picture.jpg",
         ]

@@ -31,26 +31,27 @@ def prepare(arguments: list[str]) -> int:
         workers: int | None = None,
         json: terminal.Flag = False,
     ) -> int:
-        """Pack photographs into a prepared set: 256x256 pictures, their splits, mean image and colour statistics.
+        """Pack photographs into a prepared set: a folder of 256x256 pictures, divided for training and measuring.
 
         Example: `alexnet prepare photographs prepared --holdout 0.1 --test 0.1`.
-        SOURCE is a folder of class folders (or of train/, val/, test/ with class folders in each), of the ILSVRC
-        archives as downloaded, or of CIFAR-10's binary batches. What cannot be read goes to rejected.csv. Killed at
-        any moment, the same command goes on.
+        SOURCE is a folder that holds a folder of pictures for each class (or train/, val/ and test/ with class folders
+        in each), or the ILSVRC archives as downloaded, or CIFAR-10's binary batches. Files that are no pictures are
+        listed in PREPARED/rejected.csv with the reason. If it is killed, the same command goes on where it stopped.
 
         Args:
             source: where the photographs are.
             prepared: the folder to make.
             encoding: jpeg, or raw pixels: six times as large, faster to read.
             geometry: crop to the centre, as the paper; pad the whole picture with grey; or warp it to a square.
-            holdout: the part of train that becomes val, stratified by class.
-            test: the part of train that becomes test, stratified by class.
-            group: a regular expression on paths; what it finds is kept in one split (a person, a scene).
+            holdout: the share of each class's training pictures that becomes val, the split watched while training.
+            test: the share of each class's training pictures that becomes test, the split for the final measurement.
+            group: a regular expression on paths; paths in which it finds the same text (a person, a scene) stay
+                in one split.
             seed: decides the splits, and the order in which training pictures are stored.
-            quality: of the JPEG encoding, 1 to 100.
+            quality: of the stored JPEGs, 1 to 100.
             orientation: turn pictures as their EXIF tag says.
             workers: threads; all cores when not given.
-            json: print one JSON object alone.
+            json: print one JSON object and nothing else.
         """
         made = alexnet.prepare(
             source,
@@ -83,7 +84,7 @@ def verify(arguments: list[str]) -> int:
 
         Args:
             prepared: the prepared set.
-            json: print one JSON object alone.
+            json: print one JSON object and nothing else.
         """
         PreparedSet.open(prepared)
         size = sum(path.stat().st_size for path in prepared.rglob("*") if path.is_file())

@@ -39,18 +39,20 @@ def evaluate(arguments: list[str]) -> int:
         """Measure top-1 and top-5 error and loss on a split; several RUNs answer together, as an ensemble.
 
         Example: `alexnet evaluate runs/one runs/two --data prepared --split test --views ten`.
-        Per-class errors, the confusion matrix and each image's answer are written to files.
+        The errors of each class, the confusion matrix and the answer to each image are written to files.
 
         Args:
-            runs: runs' folders or classifier files.
+            runs: runs' folders, or classifier files (a run's weights.safetensors).
             data: the prepared set.
             split: which of its splits: train, val or test.
-            views: what is averaged over: the centre, the paper's ten views, or nine (CIFAR-10).
-            best: of a run, the classifier at the lowest validation error, not the last.
-            out: the folder to write to; of one run its own evaluation-SPLIT-VIEWS when not given.
+            views: answer for the centre of a picture, or for the mean over the paper's ten crops, or over nine
+                (CIFAR-10).
+            best: take a run's classifier at its lowest validation error, not the last.
+            out: the folder to write to. Without it one run's files go to its own evaluation-SPLIT-VIEWS, and nothing is
+                written for several.
             save_probabilities: write each image's probabilities too.
-            device: auto, cpu, cuda, cuda:1, mps.
-            json: print one JSON object alone.
+            device: auto (the best there is), cpu, cuda, cuda:1 or mps.
+            json: print one JSON object and nothing else.
         """
         if not runs:
             return terminal.fail("evaluate wants at least one RUN: `alexnet evaluate RUN --data PREPARED`.", 2)
@@ -98,13 +100,14 @@ def predict(arguments: list[str]) -> int:
         exit code is then 1.
 
         Args:
-            run: a run's folder or a classifier file.
+            run: a run's folder, or a classifier file (a run's weights.safetensors).
             images: files, folders (all pictures below them), or - for one picture on standard input.
             top: how many labels a picture.
-            views: what is averaged over: the centre, the paper's ten views, or nine (CIFAR-10).
-            best: the run's classifier at the lowest validation error, not the last.
-            device: auto, cpu, cuda, cuda:1, mps.
-            json: print one JSON object a picture, alone.
+            views: answer for the centre of a picture, or for the mean over the paper's ten crops, or over nine
+                (CIFAR-10).
+            best: take the run's classifier at its lowest validation error, not the last.
+            device: auto (the best there is), cpu, cuda, cuda:1 or mps.
+            json: print one line of JSON a picture, and nothing else.
         """
         if not images:
             return terminal.fail("predict wants at least one IMAGE: `alexnet predict RUN IMAGE`.", 2)

@@ -17,7 +17,7 @@ def doctor(arguments: list[str]) -> int:
         Example: `alexnet doctor`.
 
         Args:
-            json: print one JSON object alone.
+            json: print one JSON object and nothing else.
         """
         found = alexnet.doctor()
         terminal.print_json(found) if json else _tell(found)

@@ -34,7 +34,7 @@ def recipes(arguments: list[str]) -> int:
 
         Args:
             names: none, one or two recipes: names, or recipe.json files.
-            json: print JSON alone.
+            json: print JSON and nothing else.
         """
         if len(names) > 2:
             return terminal.fail("recipes takes at most two names: one is shown, two are compared.", 2)
@@ -69,15 +69,16 @@ def train(arguments: list[str]) -> int:
         """Train RECIPE (a name from `alexnet recipes`, or a recipe.json) on a prepared set; draw figures and report.
 
         Example: `alexnet train paper-2012 --data prepared --run runs/one --optimiser.learning-rate 0.02`.
-        Every field of the recipe is a flag, with the recipe's own value as its default. The same command goes on
-        with a run that was stopped. `torchrun --nproc-per-node N -m -- alexnet train ...` spreads it over N processes.
+        Every field of the recipe is a flag, with the recipe's own value as its default: `alexnet train smoke --help`
+        shows those of smoke, and without a name they are paper-2012's. If training is stopped, the same command goes
+        on. `torchrun --nproc-per-node N -m -- alexnet train ...` spreads it over N processes.
 
         Args:
             recipe: what is computed.
             data: the prepared set that `alexnet prepare` made.
-            run: the run's folder, new, or holding the same run.
-            epochs: last so long, the whole schedule shrunk or stretched with it.
-            machine: where it is computed.
+            run: the folder to make, or that of this very run, stopped before, which then goes on.
+            epochs: train for so many, the whole schedule shrunk or stretched in proportion.
+            machine: where it is computed: this changes its speed, not the recipe.
         """
         return _finished(lambda: alexnet.train(_lasting(recipe, epochs), data, run, machine))
 
@@ -100,7 +101,7 @@ def resume(arguments: list[str]) -> int:
         Args:
             run: the run's folder.
             data: where its prepared set is now, if it has moved.
-            machine: where it is computed; may differ from before.
+            machine: where it is computed: this changes its speed, not the recipe. It may differ from before.
         """
         return _finished(lambda: alexnet.resume(run, data, machine))
 
@@ -125,15 +126,16 @@ def finetune(arguments: list[str]) -> int:
         """Go on from RUN (a run's folder or a classifier file), on the same or on other classes.
 
         Example: `alexnet finetune runs/one --data flowers --run runs/flowers --epochs 20`.
-        Network and views are RUN's, with a new last layer where the classes differ; rates are lower below and
-        higher on that layer. Every field of the recipe is a flag.
+        The network and its input are RUN's, with a new last layer where the classes differ. That layer learns faster
+        than the others at first; the first convolution learns slowly and then no more. Every field of the recipe is a
+        flag.
 
         Args:
             recipe: what is computed.
             data: the prepared set to train on.
             run: the new run's folder.
-            epochs: last so long, the whole schedule shrunk or stretched with it.
-            machine: where it is computed.
+            epochs: train for so many, the whole schedule shrunk or stretched in proportion.
+            machine: where it is computed: this changes its speed, not the recipe.
         """
         return _finished(lambda: alexnet.finetune(start, data, run, _lasting(recipe, epochs), machine))
 

@@ -22,7 +22,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Seeds:
-    """What is drawn: everything else is a function of these two and of the data."""
+    """Two numbers that decide everything drawn at random."""
 
     weights: int = 0
     """Decides the initial weights."""
@@ -51,7 +51,7 @@ class Recipe:
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the training step: float32, or bfloat16 products under autocast. Validation is in fp32."""
     seeds: Seeds = field(default_factory=Seeds)
-    """What is drawn."""
+    """Two numbers that decide everything drawn at random."""
 
     def __post_init__(self) -> None:
         if self.views.crop != self.model.input:
@@ -66,7 +66,7 @@ class Machine:
     """Where a run computes: it changes speed, never the recipe, and may differ when a run is resumed."""
 
     devices: tuple[str, ...] = ("auto",)
-    """One device for the whole network, or two for one tower each (`cuda:0 cuda:1`)."""
+    """auto (the best there is), cpu, cuda:0 ...; two names put a tower of the network on each (`cuda:0 cuda:1`)."""
     micro_batch: int | None = None
     """At most this many images at once on a device; the batch's gradient is summed over such pieces."""
     compile: bool = False
@@ -76,9 +76,9 @@ class Machine:
     cache: Literal["auto", "none", "memory", "device"] = "auto"
     """Where decoded images are kept: `auto` keeps small sets whole, on the device or in memory."""
     checkpoint_minutes: float = 10.0
-    """How much work a power cut may cost; a finished epoch's classifier is always saved."""
+    """Minutes between checkpoints: the most work that a power cut can cost."""
     keep_epochs: tuple[int, ...] = ()
-    """The classifiers after these epochs are kept under checkpoints/ (0: before training)."""
+    """The classifiers after these epochs are kept, in the run's checkpoints/ (0: before training)."""
 
     def __post_init__(self) -> None:
         for name in ("micro_batch", "threads"):
