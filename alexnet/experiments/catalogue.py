@@ -1,6 +1,6 @@
 """The experiments in the paper's order."""
 
-from alexnet.experiments import ablations, figure1, figure3, larger, tables, text_and_code
+from alexnet.experiments import ablations, figure1, figure3, figure4, larger, tables, text_and_code
 from alexnet.experiments.experiment import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -9,5 +9,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *text_and_code.EXPERIMENTS,
     *tables.EXPERIMENTS,
     *figure3.EXPERIMENTS,
+    *figure4.EXPERIMENTS,
     *larger.EXPERIMENTS,
 )

@@ -1,0 +1,200 @@
+"""One run of a sweep: trained to its end, or until a rule that reads its journal ends it after an epoch.
+
+A run that a rule may end trains in a process of its own, which saves and stops when its standard input closes: when
+the rule says so, on Ctrl-C, and when the process that began it dies. So the loop over images knows nothing of rules.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from alexnet import config
+from alexnet.data.shards import PreparedSet
+from alexnet.errors import InputError
+from alexnet.experiments import settings
+from alexnet.experiments.settings import Value
+from alexnet.files import read_json, write_json
+from alexnet.training import journal
+from alexnet.training.parts import NotFinite
+from alexnet.training.recipe import Machine, Recipe, Seeds
+from alexnet.training.train import Stopped, train
+
+Epochs = Sequence[Mapping[str, Any]]
+"""The journal's lines of whole epochs, first to last."""
+_POLL = 0.3  # seconds
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run of a setting, and how it ended."""
+
+    setting: Mapping[str, Value]
+    """What it changes in the base, by field."""
+    recipe: Recipe
+    run: Path
+    state: Literal["finished", "stopped", "broken"]
+    """To its end; ended by the rule; or its numbers were no longer finite."""
+    epochs: tuple[Mapping[str, Any], ...]
+    """Up to its end, or to the epoch after which the rule ended it."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of weights and data."""
+        return self.recipe.seeds.weights
+
+    @property
+    def error(self) -> float | None:
+        """The top-1 validation error after its last epoch; None for a broken run, or without a validation split."""
+        if self.state == "broken" or not self.epochs or not self.epochs[-1]["validation"]:
+            return None
+        return float(self.epochs[-1]["validation"]["top1_error"])
+
+
+def trial(
+    base: Recipe,
+    setting: Mapping[str, Value],
+    seed: int,
+    data: Path,
+    runs: Path,
+    machine: Machine,
+    *,
+    stop: Callable[[Epochs], bool] | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> Trial:
+    """The run of `base` with `setting` and `seed` in a folder below `runs`; begun, gone on with, or found there.
+
+    Args:
+        stop: asked after each epoch, in order, with the epochs so far: whether the run ends here.
+        say: told of the run before it trains.
+
+    Raises:
+        InputError: the setting is impossible, or set and recipe do not fit.
+        Stopped: a signal came; all is saved.
+    """
+    recipe = replace(settings.changed(base, setting), seeds=Seeds(seed, seed))
+    folder = runs / _name(recipe, PreparedSet.open(data).fingerprint)
+    note = folder / "broken.json"
+    told = " ".join(f"{settings.shown(name)}={value}" for name, value in setting.items())
+    say(f"{folder.name}: {told or recipe.name}, seed {seed}")
+    try:
+        if note.is_file():
+            raise NotFinite(read_json(note)["why"])
+        lines, stopped = _trained(recipe, data, folder, machine, stop)
+    except NotFinite as error:
+        write_json(note, {"why": str(error)})
+        return Trial(setting, recipe, folder, "broken", tuple(_epochs(folder)))
+    return Trial(setting, recipe, folder, "stopped" if stopped else "finished", tuple(lines))
+
+
+def _trained(
+    recipe: Recipe, data: Path, folder: Path, machine: Machine, stop: Callable[[Epochs], bool] | None
+) -> tuple[Epochs, bool]:
+    """(the epochs up to the end, or to that after which `stop` said so; whether it said so)."""
+    if stop is None or recipe.schedule.epochs == 1:
+        if not _finished(recipe, _epochs(folder)):
+            train(recipe, data, folder, machine)
+        lines = _epochs(folder)
+        return lines, stop is not None and stop(lines)
+    process: subprocess.Popen[str] | None = None
+    seen = 0
+    try:
+        while True:
+            alive = process is not None and process.poll() is None  # asked before reading, so that nothing is missed
+            lines = _epochs(folder)
+            while seen < len(lines):
+                seen += 1
+                if stop(lines[:seen]):
+                    return lines[:seen], True
+            if _finished(recipe, lines):
+                if process:
+                    process.wait()
+                return lines, False
+            if process is None:
+                process = _begin(recipe, data, folder, machine)
+            elif not alive:
+                _fail(process, folder)
+            time.sleep(_POLL)
+    finally:
+        if process:
+            process.communicate()  # closes its standard input: it saves and stops
+
+
+def _name(recipe: Recipe, fingerprint: str) -> str:
+    """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed.
+
+    Only what differs from the defaults is hashed, so that a field which is new in a later version renames no run.
+    """
+    changes = [[field, ours] for field, _, ours in config.difference(Recipe(), recipe)]
+    digest = hashlib.sha256(json.dumps([changes, fingerprint], sort_keys=True).encode()).hexdigest()
+    return f"{recipe.name}-{digest[:8]}-{recipe.seeds.weights}"
+
+
+def _begin(recipe: Recipe, data: Path, folder: Path, machine: Machine) -> "subprocess.Popen[str]":
+    """The process that trains; in a session of its own, so that Ctrl-C comes to this process alone."""
+    job = {"recipe": recipe, "data": str(data), "run": str(folder), "machine": machine}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alexnet.experiments.trial"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin
+    process.stdin.write(json.dumps(config.to_json(job)) + "\n")
+    process.stdin.flush()
+    return process
+
+
+def _fail(process: "subprocess.Popen[str]", folder: Path) -> None:
+    """Raises what ended the process before the run was finished."""
+    told = process.stdout.read() if process.stdout else ""
+    failure = json.loads(told) if told.startswith("{") else {}
+    if failure.get("signal"):
+        raise Stopped(failure["signal"])
+    if failure.get("broken"):
+        raise NotFinite(failure["why"])
+    raise InputError(failure.get("why") or f"the process that trained {folder} ended with {process.returncode}.")
+
+
+def _finished(recipe: Recipe, lines: Epochs) -> bool:
+    errors = [line["validation"]["top1_error"] for line in lines if line["validation"]]
+    return bool(lines) and (len(lines) >= recipe.schedule.epochs or recipe.schedule.finished(errors))
+
+
+def _epochs(folder: Path) -> Epochs:
+    return [line for line in journal.read(folder / "journal.jsonl") if line["event"] == "epoch"]
+
+
+def _main() -> int:
+    """Trains what a line of standard input describes; a failure is told as JSON on standard output."""
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_stop_when_closed, daemon=True).start()
+    recipe, machine = config.from_json(Recipe, job["recipe"], "recipe"), config.from_json(Machine, job["machine"], "")
+    try:
+        train(recipe, Path(job["data"]), Path(job["run"]), machine)
+    except Stopped as stopped:
+        print(json.dumps({"signal": stopped.signal}))
+    except InputError as error:
+        print(json.dumps({"broken": isinstance(error, NotFinite), "why": str(error)}))
+    else:
+        return 0
+    return 1
+
+
+def _stop_when_closed() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    signal.raise_signal(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
