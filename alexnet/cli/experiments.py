@@ -9,6 +9,7 @@ from tyro.conf import Positional
 import alexnet
 from alexnet.cli import terminal
 from alexnet.data.shards import PreparedSet
+from alexnet.errors import InputError
 from alexnet.experiments import page
 from alexnet.experiments.reproduce import State, states
 from alexnet.training.recipe import Machine
@@ -38,7 +39,8 @@ def reproduce(arguments: list[str]) -> int:
         """Re-run a claim of the paper and print our number beside the paper's; without NAME, list the claims.
 
         Examples: `alexnet reproduce`, `alexnet reproduce figure1 --data cifar10`, `alexnet reproduce all --smoke`.
-        What was finished is not computed again. The exit code is 0 whatever the verdict.
+        What was finished is not computed again. The exit code is 0 whatever the verdict; with `all`, an experiment
+        that fails is told of, the others go on, and the exit code is 1.
 
         Args:
             name: an experiment from the list, or `all`: every one that the data serve.
@@ -57,21 +59,30 @@ def reproduce(arguments: list[str]) -> int:
             _list(states(results), write, results, json=json)
             return 0
         names = _served(results, data, smoke) if name == "all" else [name]
+        failed = []
         for each in names:
-            result = alexnet.reproduce(
-                each,
-                data,
-                results=results,
-                seeds=seeds,
-                epochs=epochs,
-                width=width,
-                smoke=smoke,
-                pretrain_data=pretrain_data,
-                machine=machine,
-                say=terminal.note,
-            )
-            _tell(result, json=json)
-        return 0
+            try:
+                result = alexnet.reproduce(
+                    each,
+                    data,
+                    results=results,
+                    seeds=seeds,
+                    epochs=epochs,
+                    width=width,
+                    smoke=smoke,
+                    pretrain_data=pretrain_data,
+                    machine=machine,
+                    say=terminal.note,
+                )
+            except InputError as error:
+                if name != "all":
+                    raise
+                failed.append(terminal.fail(f"{each}: {error}", 1))
+            else:
+                _tell(result, json=json)
+        if write:
+            _write(write, states(results), results)
+        return 1 if failed else 0
 
     return terminal.parse(command, arguments, "reproduce")
 
@@ -87,7 +98,7 @@ def _served(results: Path, data: Path | None, smoke: bool) -> list[str]:
 
 def _list(found: list[State], write: Path | None, results: Path, *, json: bool) -> None:
     if write:
-        page.write(write, [state.result for state in found if state.result], results)
+        _write(write, found, results)
     if json:
         terminal.print_json([_line(state) for state in found])
         return
@@ -96,6 +107,10 @@ def _list(found: list[State], write: Path | None, results: Path, *, json: bool) 
         print(f"{line['name']:<22}{line['section']:<18}{line['state']}")
         print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
         print(f"{'':<22}cost: {line['cost']}")
+
+
+def _write(file: Path, found: list[State], results: Path) -> None:
+    page.write(file, [state.result for state in found if state.result], results)
 
 
 def _line(state: State) -> dict[str, Any]:

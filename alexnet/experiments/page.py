@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alexnet import config
 from alexnet.errors import InputError
 from alexnet.files import write_bytes
 
@@ -55,18 +56,43 @@ def _section(result: dict[str, Any], figures: Path) -> str:
     ]
     for title, rows in result["tables"].items():
         parts += [f"{title}:", _table(rows)]
-    parts += [f"![{result['claim']}]({figures / name})" for name in result["figures"]]
+    parts += [f"![{result['claim']}]({(figures / name).as_posix()})" for name in result["figures"]]
+    parts += _recipes(result["recipes"])
     if data:
         counts = ", ".join(f"{count:,} {split}" for split, count in data["counts"].items())
         scale = f"{budget['epochs']:g} of the epochs, {budget['width']:g} of the width, {budget['seeds']} seed(s)"
         parts.append(f"Data: {data['name']} ({counts}; {data['classes']} classes; errors on {data['split']}).")
         parts.append(f"Budget {budget['name']}: {scale}.")
     parts += list(result["remarks"])
-    minutes = result["seconds"] / 60
-    parts.append(
-        f"{minutes:.1f} minutes on {result['device_name']} ({result['device']}); commit {result['commit'][:12]}."
-    )
+    where = f"{result['device_name']} ({result['device']}); commit {result['commit'][:12]}."
+    trained = result.get("training_seconds", 0)
+    spent = f"{trained / 60:.0f} minutes of training" if trained else f"{result['seconds'] / 60:.1f} minutes"
+    parts.append(f"{spent} on {where}")
     return "\n\n".join(parts)
+
+
+def _recipes(used: dict[str, Any]) -> list[str]:
+    """What was trained: the first recipe by what it changes in the named one, the others by what they change in it."""
+    told: dict[str, int] = {}
+    first: dict[str, Any] = {}
+    for entry in used.values():
+        recipe = {name: part for name, part in entry["recipe"].items() if name != "seeds"}
+        if not first:
+            first = recipe
+            changes = {name: value for name, value in entry.get("changes", {}).items() if name[:5] != "seeds"}
+            words = f"`{recipe['name']}`" + (f" with {_changes(changes)}" if changes else "")
+        else:
+            changes = {name: ours for name, _, ours in config.difference(first, recipe)}
+            words = f"`{recipe['name']}` with, against the first, {_changes(changes)}" if changes else next(iter(told))
+        told[words] = told.get(words, 0) + 1
+    if not told:
+        return []
+    lines = (f"- {words} ({count} run{'s' * (count > 1)})" for words, count in told.items())
+    return ["Trained:", "\n".join(lines)]
+
+
+def _changes(changes: dict[str, Any]) -> str:
+    return ", ".join(f"`{name}` {_cell(value)}" for name, value in changes.items())
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

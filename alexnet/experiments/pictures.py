@@ -12,7 +12,7 @@ from alexnet.files import write_bytes
 _CLASSES = 10
 
 
-def photographs(folder: Path, train: int = 160, val: int = 40, classes: int = _CLASSES) -> PreparedSet:
+def photographs(folder: Path, train: int = 128, val: int = 40, classes: int = _CLASSES) -> PreparedSet:
     """A prepared set of drawn 256x256 pictures: a class is a colour and the direction of its stripes."""
     if not (folder / "prepared" / "dataset.json").is_file():
         random = np.random.default_rng(2012)
@@ -23,7 +23,8 @@ def photographs(folder: Path, train: int = 160, val: int = 40, classes: int = _C
                 place.mkdir(parents=True, exist_ok=True)
                 picture = _picture(random, label / classes, 256)
                 Image.fromarray(picture).save(place / f"{number}.png", compress_level=1)
-    return prepare(folder / "source", folder / "prepared", encoding="raw")
+        prepare(folder / "source", folder / "prepared", encoding="raw")
+    return PreparedSet.open(folder / "prepared")
 
 
 def cifar10(folder: Path, train: int = 500, test: int = 100) -> PreparedSet:
@@ -36,7 +37,8 @@ def cifar10(folder: Path, train: int = 500, test: int = 100) -> PreparedSet:
         names = [(f"data_batch_{i}.bin", train // 5) for i in range(1, 6)]
         for name, count in [*names, ("test_batch.bin", test)]:
             write_bytes(source / name, b"".join(_record(random, number % 10) for number in range(count)))
-    return prepare(source, folder / "prepared", holdout=0.1)
+        prepare(source, folder / "prepared", holdout=0.1)
+    return PreparedSet.open(folder / "prepared")
 
 
 def _record(random: np.random.Generator, label: int) -> bytes:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from alexnet import config, devices
 from alexnet.errors import InputError
 from alexnet.experiments import pictures, result
@@ -66,7 +68,9 @@ def reproduce(
     given = {"seeds": seeds, "epochs": epochs, "width": width}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if changes:
-        budget = replace(budget, **changes)
+        budget = replace(budget, name="chosen", **changes)
+    if machine.threads:
+        torch.set_num_threads(machine.threads)  # `train` does so too, but finished runs are only looked at
     place = results / "smoke" if smoke else results
     prepared = _prepared(experiment, data, place, smoke)
     pretrain = _pretraining(pretrain_data, place, smoke)
@@ -110,5 +114,5 @@ def _prepared(experiment: Experiment, data: str | Path | None, place: Path, smok
 
 def _pretraining(data: str | Path | None, place: Path, smoke: bool) -> Path | None:
     if smoke:
-        return pictures.photographs(place / "pretraining", train=120, val=24, classes=12).path
+        return pictures.photographs(place / "pretraining", train=60, val=12, classes=12).path
     return Path(data) if data else None

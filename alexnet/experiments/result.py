@@ -1,5 +1,6 @@
 """The file that an experiment leaves: what was claimed, computed and measured, and what the rule said of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,23 @@ from alexnet.errors import InputError
 from alexnet.experiments.bench import Bench
 from alexnet.experiments.experiment import Experiment, Measured
 from alexnet.files import read_json, write_json
-from alexnet.training import environment
+from alexnet.training import environment, journal
 from alexnet.training.recipe import Recipe
 
 
 def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured, seconds: float) -> dict[str, Any]:
-    """The result, which now lies in `folder`/NAME.json beside its figures."""
+    """The result, which now lies in `folder`/NAME.json beside its figures.
+
+    The rule judges the numbers as they stand in the file, so that anyone can judge the file again.
+
+    Args:
+        seconds: what measuring took, this time: less where runs were kept.
+    """
+    numbers = json.loads(json.dumps(dict(measured.numbers)))
+    verdict = experiment.judge(numbers)
     names = [f"{experiment.name}-{name}.png" for name in measured.figures]
     for name, figure in zip(names, measured.figures.values(), strict=True):
         drawing.save(figure, folder / name)
-    verdict = experiment.judge(measured.numbers)
     result = {
         "experiment": experiment.name,
         "section": experiment.section,
@@ -28,7 +36,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         "verdict": verdict.verdict,
         "reason": verdict.reason,
         "rule": experiment.rule,
-        "numbers": dict(measured.numbers),
+        "numbers": numbers,
         "tables": dict(measured.tables),
         "figures": names,
         "remarks": list(measured.remarks),
@@ -36,6 +44,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         "data": _data(experiment, bench),
         "recipes": {name: _recipe(recipe) for name, recipe in bench.used.items()},
         "seconds": round(seconds, 1),
+        "training_seconds": round(sum(_trained(bench, name) for name in bench.used), 1),
         **_environment(bench),
     }
     write_json(folder / f"{experiment.name}.json", result)
@@ -79,6 +88,16 @@ def _recipe(recipe: Recipe) -> dict[str, Any]:
     return result
 
 
+def _trained(bench: Bench, name: str) -> float:
+    """The seconds that a run trained, over all sessions, whenever that was."""
+    lines = journal.read(bench.runs / name / "timing.jsonl")
+    return sum(float(line["seconds"]) for line in lines)
+
+
 def _environment(bench: Bench) -> dict[str, Any]:
-    session = environment.describe(bench.machine, devices.choose(bench.machine.devices[0]))
+    """Where its runs were computed, the last of them; without runs, this machine."""
+    files = [bench.runs / name / "environment.json" for name in bench.used]
+    sessions = [read_json(file)["sessions"][-1] for file in files if file.is_file()]
+    here = environment.describe(bench.machine, devices.choose(bench.machine.devices[0]))
+    session = max(sessions, key=lambda s: str(s["started"])) if sessions else here
     return {name: session[name] for name in ("commit", "started", "python", "packages", "device", "device_name")}
