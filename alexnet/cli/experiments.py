@@ -1,5 +1,7 @@
 """reproduce."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,31 +60,17 @@ def reproduce(arguments: list[str]) -> int:
         if not name:
             _list(states(results), write, results, json=json)
             return 0
-        names = _served(results, data, smoke) if name == "all" else [name]
-        failed = []
-        for each in names:
-            try:
-                result = alexnet.reproduce(
-                    each,
-                    data,
-                    results=results,
-                    seeds=seeds,
-                    epochs=epochs,
-                    width=width,
-                    smoke=smoke,
-                    pretrain_data=pretrain_data,
-                    machine=machine,
-                    say=terminal.note,
-                )
-            except InputError as error:
-                if name != "all":
-                    raise
-                failed.append(terminal.fail(f"{each}: {error}", 1))
-            else:
-                _tell(result, json=json)
+        options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "width": width, "smoke": smoke}
+        places: dict[str, Any] = {"results": results, "pretrain_data": pretrain_data, "machine": machine}
+        run = partial(alexnet.reproduce, data=data, say=terminal.note, **options, **places)
+        if name == "all":
+            code = _all(_served(results, data, smoke), run, json=json)
+        else:
+            _tell(run(name), json=json)
+            code = 0
         if write:
             _write(write, states(results), results)
-        return 1 if failed else 0
+        return code
 
     return terminal.parse(command, arguments, "reproduce")
 
@@ -94,6 +82,19 @@ def _served(results: Path, data: Path | None, smoke: bool) -> list[str]:
         size = PreparedSet.open(data).size
         needs.add("cifar10" if size == 32 else "photographs")
     return [state.experiment.name for state in states(results) if smoke or state.experiment.needs in needs]
+
+
+def _all(names: list[str], run: Callable[[str], dict[str, Any]], *, json: bool) -> int:
+    """The exit code: 1 where one of them failed, which keeps none of the others."""
+    code = 0
+    for name in names:
+        try:
+            result = run(name)
+        except InputError as error:
+            code = terminal.fail(f"{name}: {error}", 1)
+        else:
+            _tell(result, json=json)
+    return code
 
 
 def _list(found: list[State], write: Path | None, results: Path, *, json: bool) -> None:

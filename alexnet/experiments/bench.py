@@ -73,7 +73,7 @@ class Bench:
     say: Callable[[str], object] = lambda _: None
     """Told of each run before it begins."""
     used: dict[str, Recipe] = field(default_factory=dict)
-    """Every recipe that was trained or asked for, by its run's name; for the result file."""
+    """The recipe of every run that was asked for, by the run's name; for the result file."""
 
     @cached_property
     def prepared(self) -> PreparedSet:
@@ -113,7 +113,6 @@ class Bench:
         data = data or self.data
         prepared = PreparedSet.open(data)
         name = run_name(recipe, prepared, start)
-        self.used[name] = recipe
         run = _finished(self.runs / name, recipe, prepared)
         if run is None:
             self.say(f"{name}: {self.differs(recipe)}")
@@ -121,6 +120,7 @@ class Bench:
             write_json(run.path / _DONE, {"epochs": len(epochs(run))})
             for file in run.checkpoints.glob("step-*"):
                 file.unlink()
+        self.used[name] = run.recipe
         return run
 
     def differs(self, recipe: Recipe) -> str:
