@@ -1,7 +1,6 @@
 """reproduce."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,7 +61,10 @@ def reproduce(arguments: list[str]) -> int:
             return 0
         options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "width": width, "smoke": smoke}
         places: dict[str, Any] = {"results": results, "pretrain_data": pretrain_data, "machine": machine}
-        run = partial(alexnet.reproduce, data=data, say=terminal.note, **options, **places)
+
+        def run(each: str) -> dict[str, Any]:
+            return alexnet.reproduce(each, data, say=terminal.note, **options, **places)
+
         if name == "all":
             code = _all(_served(results, data, smoke), run, json=json)
         else:
