@@ -1,0 +1,158 @@
+"""Figure 1: when a curve crosses 25 %, which rate is taken, its rule, and a whole run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from alexnet import cli
+from alexnet.experiments import figure1, pictures
+from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.figure1 import crossing
+from alexnet.experiments.trial import Trial
+from alexnet.experiments.tuning import climb
+from alexnet.files import read_json
+
+(EXPERIMENT,) = figure1.EXPERIMENTS
+
+
+def numbers(relu=(6.0,), tanh=(36.0,), relu_inside=True, tanh_inside=True):
+    def net(reached, inside):
+        return {"rate": 0.001, "inside": inside, "reached": list(reached), "errors": [[0.4]] * len(reached)}
+
+    return {"level": 0.25, "cap": 40, "relu": net(relu, relu_inside), "tanh": net(tanh, tanh_inside)}
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict", "reason"),
+    [
+        ({}, "reproduced", "takes 6.0 times"),
+        ({"relu_inside": False}, "reproduced", "6.0 times"),
+        ({"tanh": (None,)}, "reproduced", "more than 6.6 times"),
+        ({"relu": (6.0, 8.0), "tanh": (36.0, None)}, "reproduced", "more than 5.4 times"),
+        ({"tanh": (17.9,)}, "not reproduced", "3.0 times"),
+        ({"tanh": (5.0,), "tanh_inside": False}, "not reproduced", "0.8 times"),
+        ({"tanh_inside": False}, "not testable here", "tanh's rate lies"),
+        ({"tanh": (17.0,), "relu_inside": False}, "not testable here", "rectifiers' rate lies"),
+        ({"relu": (None,)}, "not testable here", "did not reach 25%"),
+        ({"relu": (6.0, None)}, "not testable here", "did not reach 25%"),
+        ({"relu": (20.0,), "tanh": (None,)}, "not testable here", "too low a bound"),
+    ],
+)
+def test_each_verdict_is_possible(given, verdict, reason):
+    said = EXPERIMENT.judge(numbers(**given))
+    assert said.verdict == verdict
+    assert reason in said.reason
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([0.5, 0.3, 0.2, 0.1], 2.0),  # half way from epoch 2's middle, 1.5, to epoch 3's, 2.5
+        ([0.5, 0.25], 1.5),
+        ([0.2], 0.5),
+        ([0.5, 0.26], None),
+        ([], None),
+    ],
+)
+def test_the_crossing_is_interpolated_between_the_middles_of_epochs(errors, expected):
+    assert crossing(errors) == (None if expected is None else pytest.approx(expected))
+
+
+@dataclass
+class FakeNet:
+    """Curves of training errors by net and rate; what was trained is written down."""
+
+    curves: dict[tuple[str, float], list[float]]
+    trained: list[tuple[str, float, int, int]] = field(default_factory=list)
+
+    def trial(self, base, setting, seed, data, runs, machine, *, stop, say):
+        net, rate = base.model.activation, setting["optimiser.learning_rate"]
+        lines = []
+        for error in self.curves.get((net, rate), [0.9] * 40)[: base.schedule.epochs]:
+            lines.append({"training": {"top1_error": error}})
+            if stop(lines):
+                break
+        self.trained.append((net, rate, seed, len(lines)))
+        return Trial(setting, base, Path(f"{net}-{rate}-{seed}"), "stopped" if lines else "broken", tuple(lines))
+
+
+def line(epochs):
+    """A curve that is at 25 % in the middle of its epoch number `epochs`, and straight."""
+    return [0.25 + 0.02 * (epochs - 1 - number) for number in range(40)]
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    def measure(curves, budget):
+        net = FakeNet(curves)
+        monkeypatch.setattr(figure1, "trial", net.trial)
+        bench = Bench(pictures.cifar10(tmp_path, train=50, test=10).path, tmp_path / "runs", budget)
+        return EXPERIMENT.measure(bench), net.trained
+
+    return measure
+
+
+def test_each_net_is_tuned_apart_and_no_rate_trains_longer_than_it_could_win(measured):
+    curves = {
+        ("relu", 0.001): line(8),
+        ("relu", 0.003): line(6),
+        ("relu", 0.01): [],  # breaks
+        ("tanh", 0.001): line(30),
+        ("tanh", 0.0003): line(24),
+    }
+    found, trained = measured(curves, Budget("full", seeds=2))
+    numbers = found.numbers
+    assert (numbers["relu"]["rate"], numbers["tanh"]["rate"]) == (0.003, 0.0003)
+    assert [numbers[net]["inside"] for net in ("relu", "tanh")] == [True, True]
+    assert numbers["relu"]["reached"] == pytest.approx([5.5, 5.5])
+    assert numbers["ratio"] == pytest.approx(23.5 / 5.5)
+    assert not numbers["at_least"]
+    # tanh: 0.001 crosses in epoch 30; 0.003 may not take longer; then 0.0003 crosses in 24, which bounds 0.0001.
+    assert [call for call in trained if call[0] == "tanh"] == [
+        ("tanh", 0.001, 0, 30),
+        ("tanh", 0.003, 0, 30),
+        ("tanh", 0.0003, 0, 24),
+        ("tanh", 0.0001, 0, 24),
+        ("tanh", 0.0003, 0, 24),
+        ("tanh", 0.0003, 1, 24),
+    ]
+    assert found.ours.startswith("4.3 times fewer epochs")
+    assert EXPERIMENT.judge(numbers).verdict == "reproduced"
+
+
+def test_with_less_than_the_full_budget_rates_are_compared_for_a_third_of_it(measured):
+    curves = {("relu", 0.001): line(6), ("tanh", 0.001): [0.8 - 0.001 * n for n in range(40)]}
+    found, trained = measured(curves, Budget("reduced", epochs=0.75, seeds=1))
+    assert ("tanh", 0.001, 0, 10) in trained
+    assert trained[-1] == ("tanh", 0.001, 0, 30)
+    assert found.numbers["at_least"]
+    assert found.numbers["ratio"] == pytest.approx(29.5 / 5.5)
+    assert found.ours.startswith("more than 5.4 times")
+    assert any("first 10 epochs" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(("best", "inside"), [(4, True), (1, True), (0, False), (6, False), (3, True)])
+def test_climbing_finds_the_bottom_of_a_valley(best, inside):
+    asked = []
+
+    def cost(value):
+        asked.append(value)
+        return abs(value - best)
+
+    assert climb(range(7), 3, cost) == (best, inside)
+    assert len(asked) == len(set(asked)) == max(3, abs(best - 3) + (2 if inside else 1) + 1)
+
+
+@pytest.mark.slow
+def test_smoke_runs_whole_and_is_kept(tmp_path):
+    words = ["reproduce", "figure1", "--smoke", "--results", str(tmp_path), "--machine.threads", "1"]
+    assert cli.main(words) == 0
+    runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "smoke" / "runs").glob("*/weights.safetensors")}
+    assert cli.main(words) == 0
+    assert runs == {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "smoke" / "runs").glob("*/weights.safetensors")
+    }
+    result = read_json(tmp_path / "smoke" / "figure1.json")
+    assert result["verdict"] == "not testable here"
+    assert (tmp_path / "smoke" / "figure1-curves.png").is_file()
