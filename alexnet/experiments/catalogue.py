@@ -1,15 +1,35 @@
 """The experiments in the paper's order."""
 
-from alexnet.experiments import ablations, figure1, figure3, figure4, larger, section33, tables, text_and_code
+from alexnet.experiments import (
+    architecture,
+    dropout,
+    facts,
+    figure1,
+    figure3,
+    figure4,
+    larger,
+    regularisation,
+    section33,
+    sparsity,
+    tables,
+    text_and_code,
+)
 from alexnet.experiments.experiment import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = (
+    *facts.EXPERIMENTS,
     *figure1.EXPERIMENTS,
-    *ablations.EXPERIMENTS,
+    *architecture.UNITS,
+    *architecture.STRUCTURE,
     *section33.EXPERIMENTS,
+    *sparsity.EXPERIMENTS,
+    *regularisation.AUGMENTATION,
+    *dropout.EXPERIMENTS,
+    *regularisation.LEARNING,
     *text_and_code.EXPERIMENTS,
     *tables.EXPERIMENTS,
     *figure3.EXPERIMENTS,
     *figure4.EXPERIMENTS,
     *larger.EXPERIMENTS,
+    *architecture.LAYERS,
 )

@@ -128,7 +128,7 @@ def of_values(
 
 
 def helps(
-    found: Difference, smallest: float, what: str, saved: str = "points of top-1 error", scale: float = 100.0
+    found: Difference, smallest: float, what: str, saved: str = "points of top-1 error", scale: float = 100
 ) -> Verdict:
     """Whether `what` lowers the error by something that counts.
 
@@ -138,7 +138,8 @@ def helps(
     Args:
         saved: what the numbers times `scale` are.
     """
-    mean, low, high, least = (f"{scale * value:+.2g}" for value in (found.mean, found.low, found.high, smallest))
+    digits = 1 if scale == 100 else 3
+    mean, low, high, least = (f"{scale * value:+.{digits}f}" for value in (found.mean, found.low, found.high, smallest))
     of = f"{found.seeds} seed{'s' * (found.seeds > 1)}" + (f", {found.images} images" if found.images else "")
     shown = f"{what}: {mean} {saved} saved, 95 % from {low} to {high} ({of})"
     if found.low > 0 and found.mean >= smallest:

@@ -1,0 +1,239 @@
+"""Section 4.2 on photographs: overfitting without dropout, what dropout costs in time, and the network of all masks."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from alexnet import devices, randomness
+from alexnet.analysis import drawing
+from alexnet.data.loader import Loader, Loading
+from alexnet.data.views import centre_view
+from alexnet.evaluation import metrics
+from alexnet.evaluation.classifier import Classifier
+from alexnet.experiments.ablations import COST, GUESSING, REDUCED, Ablation, ablation, photographs, without
+from alexnet.experiments.bench import Bench, epochs
+from alexnet.experiments.comparison import Difference, helps, of_values, paired
+from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
+from alexnet.model import rows
+from alexnet.model.network import Network
+from alexnet.training.run import Run
+
+_MASKS = 50
+_WITHIN = 0.01  # of the error of the mean of all masks
+_NEAR = 0.5  # of a single mask's distance from the mean
+_SLOWER = math.log2(1.5)  # doublings of the epochs; the paper has about 1
+
+
+def masked(network: Network, images: Tensor, masks: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Log-probabilities float32 `[N, K]`: of the test network, and of means over networks with sampled masks.
+
+    "halved" multiplies by the share kept (section 4.2), "geometric" and "arithmetic" are means of the softmax over all
+    of `masks`, "single" is the first of them.
+
+    Args:
+        images: float `[N, 3, side, side]`.
+        masks: for each mask int64 keys `[N]`.
+    """
+    names = [row.name for row in network.rows]
+    first = next(number for number, row in enumerate(network.rows) if isinstance(row, rows.Dropout))
+    training = network.training
+    halved = network.eval()(images).log_softmax(1)
+    units = network.stages(images, only=[names[first - 1]])[names[first - 1]]
+    network.train()
+    logs = torch.stack([_through(network, first, units, keys).log_softmax(1) for keys in masks])
+    network.train(training)
+    arithmetic = logs.logsumexp(0) - math.log(len(masks))
+    return {"halved": halved, "geometric": logs.mean(0).log_softmax(1), "arithmetic": arithmetic, "single": logs[0]}
+
+
+def _through(network: Network, first: int, units: Tensor, keys: Tensor) -> Tensor:
+    """The logits of `units`, which row number `first` reads."""
+    for row in network.rows[first:]:
+        module = network.get_submodule(row.name)
+        units = module(units, keys) if isinstance(row, rows.Dropout) else module(units)
+    return units
+
+
+def _masks_of(bench: Bench, run: Run) -> dict[str, Tensor]:
+    """`masked` on the test images, and their "labels"."""
+
+    def compute() -> dict[str, Tensor]:
+        device = devices.choose(bench.machine.devices[0])
+        classifier = Classifier.load(run.path, str(device))
+        shards = bench.prepared.split(bench.split)
+        parts: list[dict[str, Tensor]] = []
+        with torch.no_grad():
+            for batch in Loader(shards, Loading(batch=128), device, cache="none").in_order():
+                images = centre_view(batch.images, classifier.views, classifier.statistics)[:, 0]
+                keys = [randomness.keys(mask, "mask", 0, batch.indices) for mask in range(_MASKS)]
+                parts.append({"labels": batch.labels, **masked(classifier.network, images, keys)})
+        return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+
+    return bench.kept("masks", [run.name, bench.prepared.fingerprint, bench.split, _MASKS], compute)
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """The mean over images of the total variation between two log-probabilities `[N, K]`, 0 to 1."""
+    return float((a.exp() - b.exp()).abs().sum(1).mean() / 2)
+
+
+def _measure_masks(bench: Bench) -> Measured:
+    found = [_masks_of(bench, bench.train(bench.base, seed)) for seed in bench.seeds()]
+    errors = {
+        name: [metrics.errors(one[name], one["labels"], 1) for one in found]
+        for name in ("halved", "geometric", "arithmetic", "single")
+    }
+    difference = paired(errors["halved"], errors["geometric"])
+    numbers = {
+        "difference": difference.to_json(),
+        "distance": _mean([distance(one["halved"], one["geometric"]) for one in found]),
+        "single": _mean([distance(one["single"], one["geometric"]) for one in found]),
+        "error": _mean([float(error.mean()) for error in errors["geometric"]]),
+        "guessing": 1 - float(found[0]["labels"].bincount().max()) / len(found[0]["labels"]),
+    }
+    table = [
+        {
+            "network": name,
+            "top-1 error": _mean([float(error.mean()) for error in per_seed]),
+            "distance from the geometric mean": _mean([distance(one[name], one["geometric"]) for one in found]),
+        }
+        for name, per_seed in errors.items()
+    ]
+    ours = f"{100 * difference.mean:+.2f} points of top-1 error; probabilities {numbers['distance']:.3f} away, "
+    ours += f"a single mask's {numbers['single']:.3f}"
+    note = f"{_MASKS} masks; the distance is the total variation of probabilities, the mean over images."
+    return Measured(numbers, ours, tables={"Means over masks": table}, remarks=(note, photographs(bench)))
+
+
+def _judge_masks(numbers: Numbers) -> Verdict:
+    found = Difference.from_json(numbers["difference"])
+    near = numbers["distance"] / numbers["single"] if numbers["single"] else math.inf
+    reason = (
+        f"halving errs {100 * found.mean:+.2f} points more than the geometric mean, 95 % from {100 * found.low:+.2f} "
+        f"to {100 * found.high:+.2f}; its probabilities are {near:.2f} of a single mask's distance away"
+    )
+    if numbers["error"] > GUESSING * numbers["guessing"]:
+        return Verdict("not testable here", f"{reason}; but the network has learnt next to nothing.")
+    if found.low > -_WITHIN and found.high < _WITHIN and near <= _NEAR:
+        return Verdict("reproduced", f"{reason}.")
+    if found.low >= _WITHIN or found.high <= -_WITHIN or near >= 1:
+        return Verdict("not reproduced", f"{reason}.")
+    return Verdict("not testable here", f"{reason}.")
+
+
+def reached(errors: Sequence[float], target: float, begin: float) -> float:
+    """The epochs, with a fraction, after which `errors` (one after each epoch) first come down to `target`.
+
+    Between epochs they are taken to fall evenly, from `begin` before the first. Infinite where they never do.
+    """
+    before = begin
+    for epoch, error in enumerate(errors):
+        if error <= target:
+            return epoch + (before - target) / (before - error) if before > error else float(epoch)
+        before = error
+    return math.inf
+
+
+def _measure_iterations(bench: Bench) -> Measured:
+    """The epochs that the network takes with and without dropout to the error at which the worse of them ends."""
+    curves = {
+        name: [_validation(bench.train(recipe(bench), seed)) for seed in bench.seeds()]
+        for name, recipe in (("with", lambda b: b.base), ("without", without(dropout=0.0)))
+    }
+    chance = 1 - 1 / len(bench.prepared.classes)
+    pairs = list(zip(curves["with"], curves["without"], strict=True))
+    targets = [max(a[-1], b[-1]) for a, b in pairs]
+    taken = {
+        name: [reached(curve, target, chance) for curve, target in zip(curves[name], targets, strict=True)]
+        for name in curves
+    }
+    slow, quick = ([math.log2(max(count, 1e-3)) for count in taken[name]] for name in ("with", "without"))
+    found = of_values(slow, quick, independent=True)
+    table = [
+        {"seed": seed, "error reached": target, "epochs with": a, "epochs without": b}
+        for seed, (target, a, b) in enumerate(zip(targets, taken["with"], taken["without"], strict=True))
+    ]
+    numbers = {"difference": found.to_json(), "error": _mean(targets), "guessing": chance}
+    note = "Converged is: at the validation error at which the worse of the two networks ends; both learn by one "
+    note += "schedule, whose rates fall to the same end."
+    return Measured(
+        numbers,
+        f"{2**found.mean:.2f} times the epochs (95 %: {2**found.low:.2f} to {2**found.high:.2f})",
+        {"curves": _drawn(curves, chance)},
+        {"Epochs to the same validation error": table},
+        (note, photographs(bench)),
+    )
+
+
+def _judge_iterations(numbers: Numbers) -> Verdict:
+    if numbers["error"] > GUESSING * numbers["guessing"]:
+        return Verdict("not testable here", f"a network ends at a validation error of {numbers['error']:.3f}.")
+    found = Difference.from_json(numbers["difference"])
+    return helps(found, _SLOWER, "training without dropout", "doublings of the epochs", 1)
+
+
+def _validation(run: Run) -> list[float]:
+    """The validation error after each epoch; the training error where the set has no validation split."""
+    return [float((line["validation"] or line["training"])["top1_error"]) for line in epochs(run)]
+
+
+def _drawn(curves: dict[str, list[list[float]]], chance: float) -> Figure:
+    figure = drawing.figure(7, 3)
+    axes = drawing.plain(figure.subplots())
+    for (name, runs), colour in zip(curves.items(), (drawing.BLUE, drawing.ORANGE), strict=True):
+        for number, errors in enumerate(runs):
+            label = f"{name} dropout" if number == 0 else None
+            axes.plot(range(len(errors) + 1), [chance, *errors], color=colour, label=label, linewidth=1.4)
+    axes.set_xlabel("epochs", fontsize=8, color=drawing.INK)
+    axes.legend(fontsize=8, frameon=False)
+    drawing.title(axes, "Validation error")
+    return figure
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+EXPERIMENTS = (
+    ablation(
+        "dropout",
+        "4.2",
+        "Without dropout the network overfits substantially.",
+        "substantial overfitting; no number",
+        Ablation("dropout", without(dropout=0.0)),
+        "overfitting",
+        0.02,
+    ),
+    Experiment(
+        "dropout-iterations",
+        "4.2",
+        "Dropout roughly doubles the iterations that training takes to converge.",
+        "about 2 times",
+        "photographs",
+        COST,
+        "Epochs to the validation error at which the worse of the two ends, with dropout over without: reproduced "
+        "where the 95 % interval over seeds lies above 1 and the mean (of logarithms) is at least 1.5; not reproduced "
+        "where the interval lies below 1.5; else not testable here, nor where a network has learnt nothing.",
+        REDUCED,
+        _measure_iterations,
+        _judge_iterations,
+    ),
+    Experiment(
+        "dropout-mean",
+        "4.2",
+        "Halving all outputs approximates the geometric mean of the predictions of all dropout networks.",
+        "a reasonable approximation",
+        "photographs",
+        f"the shared runs of the base, and {_MASKS} masks through the dense layers: seconds",
+        f"Top-1 error of the halved network less that of the geometric mean over {_MASKS} masks: reproduced where the "
+        f"95 % interval lies within {100 * _WITHIN:.0f} point of 0 and the probabilities are at most {_NEAR} as far "
+        "from the mean's as those of a single mask; not reproduced where the interval lies beyond that or halving is "
+        "no nearer than a single mask; else not testable here.",
+        REDUCED,
+        _measure_masks,
+        _judge_masks,
+    ),
+)

@@ -1,0 +1,189 @@
+"""Sections 4.1 and 5 on photographs: crops, colours, what they cost, weight decay, and biases of 1."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from alexnet import devices
+from alexnet.data.loader import Loader
+from alexnet.data.views import random_view
+from alexnet.experiments.ablations import COST, REDUCED, Ablation, ablation, changed, intervals, photographs
+from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.comparison import Difference, helps, of_values
+from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
+from alexnet.model.alexnet import AlexNetConfig
+from alexnet.training.recipe import Recipe
+from alexnet.training.run import Run
+
+_EARLY = 0.1  # of the epochs
+_EARLIER = 0.05  # nats of training loss that count
+_FREE, _COSTLY = 0.05, 0.1  # of the time
+_BATCHES = 8
+
+
+def _plain(bench: Bench) -> Recipe:
+    return replace(bench.base, views=replace(bench.base.views, augment=False, horizontal=False))
+
+
+def _grey(bench: Bench) -> Recipe:
+    return replace(bench.base, views=replace(bench.base.views, colour="none"))
+
+
+def _undecayed(bench: Bench) -> Recipe:
+    return replace(bench.base, optimiser=replace(bench.base.optimiser, weight_decay=0.0))
+
+
+def biased(recipe: Recipe, bias: float) -> Recipe:
+    """`recipe` whose conv2, conv4, conv5, fc6 and fc7 start with these biases."""
+    assert isinstance(recipe.model, AlexNetConfig)
+    return changed(recipe, initialisation=replace(recipe.model.initialisation, bias=bias))
+
+
+def early_loss(run: Run, share: float = _EARLY) -> float:
+    """The mean training loss, in nats, of the journal's steps in the first `share` of the epochs, of one at least."""
+    steps = [line for line in run.journal() if line["event"] == "step"]
+    last = share * run.recipe.schedule.epochs
+    first = [float(line["loss"]) for line in steps if line["epoch"] <= last] or [float(steps[0]["loss"])]
+    return sum(first) / len(first)
+
+
+def _measure_biases(bench: Bench) -> Measured:
+    zeros, ones = (
+        [early_loss(bench.train(biased(bench.base, bias), seed)) for seed in bench.seeds()] for bias in (0.0, 1.0)
+    )
+    found = of_values(zeros, ones, independent=True)
+    rows = [
+        {"seed": seed, "biases of 0": a, "biases of 1": b} for seed, (a, b) in enumerate(zip(zeros, ones, strict=True))
+    ]
+    start = bench.base.model.initialisation.weights if isinstance(bench.base.model, AlexNetConfig) else ""
+    return Measured(
+        {"difference": found.to_json()},
+        f"{found.mean:+.3f} nats of training loss without them (95 %: {found.low:+.3f} to {found.high:+.3f})",
+        {"differences": intervals("Biases of 0 instead of 1", {"early loss": found}, {}, "nats", 1)},
+        {"Mean training loss over the first tenth of the epochs": rows},
+        (photographs(bench), f"Weights start as {start!r}; the paper's are normal with a deviation of 0.01."),
+    )
+
+
+def _judge_biases(numbers: Numbers) -> Verdict:
+    found = Difference.from_json(numbers["difference"])
+    return helps(found, _EARLIER, "biases of 1", "nats of early training loss", 1)
+
+
+def _measure_cost(bench: Bench) -> Measured:
+    """The shares of the training time that go into waiting for images and into making their views."""
+    recipe = replace(bench.base, loader=replace(bench.base.loader, share=0.2))
+    run = bench.train(recipe)
+    lines = run.timing()
+    seconds = sum(line["seconds"] for line in lines)
+    images = sum(line["seconds"] * line["images_per_second"] for line in lines)
+    waiting = sum(line["seconds"] * line["waiting_for_data"] for line in lines) / seconds
+    views = _seconds_of_views(bench, run) * images / seconds
+    numbers = {"waiting": waiting, "views": views, "images_per_second": images / seconds}
+    return Measured(
+        numbers,
+        f"{100 * waiting:.1f} % of the time waiting for images, {100 * views:.1f} % making their views",
+        remarks=(
+            "Images are read and decoded ahead by threads, which training may have to wait for; crops, mirrors and "
+            "colours are made on the device within the step, timed here on batches of their own.",
+            photographs(bench),
+        ),
+    )
+
+
+def _seconds_of_views(bench: Bench, run: Run) -> float:
+    """Seconds an image for crop, mirror and colour: the median over a few batches."""
+    device, statistics = devices.choose(bench.machine.devices[0]), bench.prepared.statistics()
+    loader = Loader(bench.prepared.split("train"), run.recipe.loader, device, cache="none")
+    statistics, times = statistics.to(device), []
+    for number, batch in enumerate(loader.epoch(0)):
+        if number == _BATCHES:
+            break
+        _wait(device)
+        begun = time.perf_counter()
+        random_view(batch.images, batch.indices, run.recipe.views, statistics, seed=0, epoch=0)
+        _wait(device)
+        times.append((time.perf_counter() - begun) / len(batch.images))
+    return float(np.median(times))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _judge_cost(numbers: Numbers) -> Verdict:
+    waiting, views = numbers["waiting"], numbers["views"]
+    reason = (
+        f"waiting for images and making their views take {100 * (waiting + views):.1f} % of the training time "
+        f"({100 * waiting:.1f} % and {100 * views:.1f} %)"
+    )
+    if waiting + views <= _FREE:
+        return Verdict("reproduced", f"{reason}, at most {100 * _FREE:.0f} %.")
+    if waiting + views >= _COSTLY:
+        return Verdict("not reproduced", f"{reason}, {100 * _COSTLY:.0f} % or more.")
+    return Verdict("not testable here", f"{reason}: neither free nor a cost that counts.")
+
+
+AUGMENTATION = (
+    ablation(
+        "crops",
+        "4.1",
+        "Without random crops and mirrors the network overfits substantially.",
+        "substantial overfitting; no number",
+        Ablation("crops and mirrors", _plain),
+        "overfitting",
+        0.02,
+    ),
+    Experiment(
+        "crops-free",
+        "4.1",
+        "The augmented images are, in effect, computationally free.",
+        "made on the CPU while the GPU trains on the batch before",
+        "photographs",
+        "one run of a fifth of the images at full width: full: whole schedule; reduced: 1 epoch, a minute on one core",
+        f"The share of the training time that waits for images or makes their views: reproduced at {_FREE:.0%} or "
+        f"less, not reproduced at {_COSTLY:.0%} or more, else not testable here.",
+        Budget("reduced", epochs=0.025, seeds=1),
+        _measure_cost,
+        _judge_cost,
+        Budget("full", epochs=0.1, seeds=1),
+    ),
+    ablation(
+        "colour",
+        "4.1",
+        "Changing colours along their principal axes lowers the error.",
+        "more than 1 point of top-1 error",
+        Ablation("colour noise", _grey),
+        "top-1 error",
+        0.005,
+        {"top-1 error": 0.01},
+    ),
+)
+LEARNING = (
+    ablation(
+        "weight-decay",
+        "5",
+        "Weight decay is not only a regulariser: it lowers the training error.",
+        "observed; no number",
+        Ablation("weight decay", _undecayed),
+        "training error",
+        0.005,
+    ),
+    Experiment(
+        "biases",
+        "5",
+        "Biases that start at 1 accelerate the early stages of learning.",
+        "stated; no number",
+        "photographs",
+        COST,
+        f"Mean training loss over the first {_EARLY:.0%} of the epochs, biases of 0 less biases of 1: reproduced where "
+        f"the 95 % interval over seeds lies above 0 and the mean is at least {_EARLIER} nats; not reproduced where the "
+        "interval lies below that; else not testable here.",
+        REDUCED,
+        _measure_biases,
+        _judge_biases,
+    ),
+)
