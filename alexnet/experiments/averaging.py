@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import files
 from alexnet.data.loader import part
 from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import ViewsName
@@ -17,15 +16,10 @@ _TRIED = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def answers(bench: Bench, run: Run, split: str, views: ViewsName = "ten") -> Tensor:
-    """float32 `[N, K]`: a run's probabilities on a split of the bench's set, kept beside the runs."""
-    name = f"{run.name}-{split}-{views}-{bench.prepared.fingerprint[:8]}.npy"
-    place = bench.runs / "answers" / name
-    if not place.is_file():
-        found = bench.evaluate(run, split=split, views=views, probabilities=True).probabilities
-        assert found is not None
-        with files.write_aside(place) as aside, aside.open("wb") as file:
-            np.save(file, found.numpy())
-    return torch.from_numpy(np.load(place))
+    """float32 `[N, K]`: a run's probabilities on a split of the bench's set."""
+    found = bench.evaluate(run, split=split, views=views, probabilities=True).probabilities
+    assert found is not None
+    return found
 
 
 def labels_of(bench: Bench, split: str) -> Tensor:

@@ -77,7 +77,7 @@ def _measured(
 ) -> Measured:
     """Lines of errors against shares; the rule speaks of the first line's last doubling."""
     first = lines[_SCRATCH]
-    doublings = [paired(first[less], first[more]) for less, more in pairwise(first)]
+    doublings = [paired(first[less], first[more], independent=True) for less, more in pairwise(first)]
     means = {name: _means(line) for name, line in lines.items()}
     rows = [
         {"share": share, "of": name, **{each: means[each].get(share) for each in means}}
@@ -140,9 +140,7 @@ def _drawn(lines: Mapping[str, Errors], axis: str) -> Figure:
 
 def judge(numbers: Numbers) -> Verdict:
     """Whether the last doubling still lowered the error."""
-    fields = Difference.__dataclass_fields__
-    last = Difference(**{name: numbers["doublings"][-1][name] for name in fields})
-    return helps(last, _SMALLEST, numbers["what"])
+    return helps(Difference.from_json(numbers["doublings"][-1]), _SMALLEST, numbers["what"])
 
 
 def _rule(what: str) -> str:

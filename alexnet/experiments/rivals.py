@@ -1,16 +1,17 @@
 """The rivals of the paper's tables, fitted to the bench's set and measured once; what they found is kept."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from alexnet import files
 from alexnet.errors import InputError
 from alexnet.experiments.bench import Bench
+
+if TYPE_CHECKING:
+    from alexnet.baselines.pipelines import Pipeline
 
 Rival = Literal["fisher-vectors", "sparse-coding"]
 _IMAGES = 130_000  # fitted to at most: half a megabyte each lies in a file meanwhile
@@ -39,38 +40,39 @@ def measured(bench: Bench, rival: Rival, share: float = 1.0) -> Rivalled | str:
     except InputError as error:
         return str(error)
     per_class = _per_class(bench, share)
-    count = "all" if per_class is None else str(per_class)
-    place = bench.runs / "rivals" / f"{rival}-{count}-{bench.prepared.fingerprint[:8]}"
-    kept = place / f"errors-{bench.split}.npy"
-    if not kept.is_file():
-        _measure(bench, rival, per_class, place, kept)
-    numbers = files.read_json(kept.with_suffix(".json"))
-    return Rivalled(torch.from_numpy(np.load(kept)), numbers["top5_error"], numbers["fitted_to"])
+    smoke = bench.budget.name == "smoke"
+    decides = [rival, smoke, per_class, bench.prepared.fingerprint, bench.split]
+    kept = bench.kept(rival, decides, lambda: _compute(bench, rival, smoke, per_class))
+    return Rivalled(kept["top1_errors"], float(kept["top5_error"]), int(kept["images"]))
 
 
-def _measure(bench: Bench, rival: Rival, per_class: int | None, place: Path, kept: Path) -> None:
-    """Nothing; the rival is fitted in the folder `place`, and its errors are in `kept` and beside it."""
+def _compute(bench: Bench, rival: Rival, smoke: bool, per_class: int | None) -> dict[str, Tensor]:
+    """What is kept of a rival, fitted in a folder beside the runs."""
     from alexnet.baselines import fit, pipelines
+
+    pipeline = _coarse(rival) if smoke else pipelines.named(rival)
+    name = f"{rival}-{per_class or 'all'}-{bench.prepared.fingerprint[:8]}"
+    bench.say(name)
+    place, threads = bench.runs / "rivals" / name, bench.machine.threads
+    baseline = fit.baseline(pipeline, bench.data, place, per_class=per_class, threads=threads)
+    found = baseline.evaluate(bench.data, bench.split, threads=threads).evaluation
+    images = files.read_json(place / "baseline.json")["images"]
+    return {
+        "top1_errors": found.top1_errors.double(),
+        "top5_error": torch.tensor(found.top5_error, dtype=torch.float64),
+        "images": torch.tensor(images),
+    }
+
+
+def _coarse(rival: Rival) -> "Pipeline":
     from alexnet.baselines.linear import Descent
     from alexnet.baselines.local_descriptors import Grid
     from alexnet.baselines.pipelines import FisherVectors, SparseCoding
 
-    pipeline = pipelines.named(rival)
-    if bench.budget.name == "smoke":
-        coarse, quick = Grid(stride=32, scales=(0.5,)), Descent(epochs=2)
-        pipeline = (
-            FisherVectors(("sift",), coarse, 1000, 8, 4, 2, ((1, 1),), quick)
-            if rival == "fisher-vectors"
-            else SparseCoding(("sift",), coarse, 1000, 16, 2, ((1, 1),), quick)
-        )
-    bench.say(place.name)
-    threads = bench.machine.threads
-    baseline = fit.baseline(pipeline, bench.data, place, per_class=per_class, threads=threads)
-    found = baseline.evaluate(bench.data, bench.split, threads=threads).evaluation
-    fitted_to = files.read_json(place / "baseline.json")["images"]
-    files.write_json(kept.with_suffix(".json"), {"top5_error": found.top5_error, "fitted_to": fitted_to})
-    with files.write_aside(kept) as aside, aside.open("wb") as file:
-        np.save(file, found.top1_errors.numpy())
+    grid, descent = Grid(stride=32, scales=(0.5,)), Descent(epochs=2)
+    if rival == "fisher-vectors":
+        return FisherVectors(("sift",), grid, 1000, 8, 4, 2, ((1, 1),), descent)
+    return SparseCoding(("sift",), grid, 1000, 16, 2, ((1, 1),), descent)
 
 
 def _per_class(bench: Bench, share: float) -> int | None:

@@ -1,6 +1,5 @@
 """Tables 1 and 2 on the photographs at hand: rivals, one network, several averaged, pretrained ones."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,20 +129,22 @@ def row(name: str, given: Sequence[Tensor], labels: Tensor, paper: str) -> Row:
 
 
 def gap(worse: Row, better: Row) -> Difference:
-    """The difference of two rows' errors on the same images: run by run, or between their means over runs.
+    """The difference of two rows' mean errors on the same images.
 
-    Of rows with unequal numbers of runs the standard error is that of the two means, but never less than that of the
-    test images.
+    The standard error is that of the means over runs, by Welch's formula, but never less than that of the images. A
+    row of one run, a rival or an average, has no spread of its own.
     """
-    if len(worse.top1) == len(better.top1):
-        return paired(worse.top1, better.top1)
     means = [torch.stack(row.top1).mean(0) for row in (worse, better)]
     of_images = paired(means[:1], means[1:])
     runs = [torch.stack([errors.mean() for errors in row.top1]) for row in (worse, better) if len(row.top1) > 1]
-    of_runs = math.sqrt(sum(float(found.var()) / len(found) for found in runs))
-    seeds = min(len(found) for found in runs)
+    if not runs:
+        return of_images
+    parts = [(float(found.var()) / len(found), len(found) - 1) for found in runs]
+    of_runs, seeds = sum(square for square, _ in parts) ** 0.5, max(map(len, runs))
+    below = sum(square**2 / freedom for square, freedom in parts)
+    freedom = max(1, int(of_runs**4 / below)) if below else None
     error = max(of_images.standard_error, of_runs)
-    return Difference(of_images.mean, error, of_runs * math.sqrt(seeds), seeds, of_images.images)
+    return Difference(of_images.mean, error, of_runs * seeds**0.5, seeds, of_images.images, freedom)
 
 
 def _measured(
@@ -173,11 +174,7 @@ def _measured(
 
 def judge(numbers: Numbers) -> Verdict:
     """What the gaps together say."""
-    fields = Difference.__dataclass_fields__
-    said = {
-        name: helps(Difference(**{field: found[field] for field in fields}), _SMALLEST, name)
-        for name, found in numbers["gaps"].items()
-    }
+    said = {name: helps(Difference.from_json(gap), _SMALLEST, name) for name, gap in numbers["gaps"].items()}
     wrong = [verdict for verdict in said.values() if verdict.verdict == "not reproduced"]
     unsure = [verdict for verdict in said.values() if verdict.verdict == "not testable here"]
     if wrong:

@@ -16,6 +16,7 @@ from alexnet.experiments.comparison import Difference, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training.recipe import Recipe
+from alexnet.training.schedule import Plateau
 
 _WITHIN = 0.01
 _GUESSING = 0.9  # of the error of always the same answer: above it a network has learnt nothing
@@ -65,6 +66,14 @@ def signals_kept(recipe: Recipe, width: float) -> Recipe:
     return replace(recipe, model=replace(recipe.model, initialisation=scaled))
 
 
+def patient(recipe: Recipe, epochs: float) -> Recipe:
+    """`recipe`, whose plateau waits for two epochs at least once it is shrunk to that share of its epochs."""
+    schedule = recipe.schedule
+    if not isinstance(schedule, Plateau) or not epochs:
+        return recipe
+    return replace(recipe, schedule=replace(schedule, patience=max(schedule.patience, round(2 / epochs))))
+
+
 def _group(field: str) -> tuple[str, str]:
     """The name of the difference that a field belongs to, and the field or the section to take over."""
     for name, fields in _TOGETHER:
@@ -88,7 +97,7 @@ def _measure(bench: Bench) -> Measured:
     variants = {_WHOLE: code, **{name: with_values(text, code, fields) for name, fields in found.items()}}
     for name, recipe in variants.items():
         with_code = _errors(bench, recipe)
-        gap = gaps[name] = paired(printed, with_code)
+        gap = gaps[name] = paired(printed, with_code, independent=True)
         rows.append(
             {
                 "difference": name,
@@ -115,13 +124,16 @@ def _measure(bench: Bench) -> Measured:
 
 def _errors(bench: Bench, recipe: Recipe) -> list[Tensor]:
     """float64 `[N]` for each seed: every image's top-1 error, centre view."""
-    recipe = signals_kept(recipe, bench.budget.width)
+    recipe = patient(signals_kept(recipe, bench.budget.width), bench.budget.epochs)
     return [bench.evaluate(bench.train(recipe, seed)).top1_errors for seed in bench.seeds()]
 
 
 def _remarks(bench: Bench) -> tuple[str, ...]:
     count, classes = bench.prepared.counts["train"], len(bench.prepared.classes)
-    said = [f"{count:,} photographs of {classes} classes; plateau and milestones shrink with the number of epochs."]
+    said = [
+        f"{count:,} photographs of {classes} classes; the schedules shrink with the number of epochs, but "
+        "a plateau waits for two at least."
+    ]
     if bench.split == "val":
         said.append("The text's plateau schedule watches the images that errors are of; the set has no others.")
     if bench.budget.width != 1:
@@ -138,7 +150,7 @@ def _drawn(gaps: dict[str, Difference]) -> Figure:
     places = range(len(gaps))
     for place, (name, gap) in zip(places, gaps.items(), strict=True):
         colour = drawing.ORANGE if name == _WHOLE else drawing.BLUE
-        axes.errorbar(100 * gap.mean, place, xerr=196 * gap.standard_error, fmt="o", color=colour, capsize=3)
+        axes.errorbar(100 * gap.mean, place, xerr=100 * gap.reach, fmt="o", color=colour, capsize=3)
     axes.set_yticks(list(places), list(gaps))
     axes.invert_yaxis()
     axes.set_xlabel("points of top-1 error that the code's value saves", fontsize=8, color=drawing.MUTED)
