@@ -9,11 +9,11 @@ import torch
 
 from alexnet.experiments import figure3
 from alexnet.experiments.figure3 import beyond, chance, colour, smoothness
-from alexnet.experiments.reproduce import find, reproduce
+from alexnet.experiments.reproduce import reproduce
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.network import Network
 
-JUDGE = find("figure3").judge
+JUDGE = figure3.EXPERIMENTS[0].judge
 
 
 def drawn(count=6, side=11):
