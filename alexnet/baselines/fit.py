@@ -42,12 +42,13 @@ def baseline(
     Stages, for each kind of descriptor: a sample of descriptors, what is learnt from it (projection and Gaussian
     mixture, or dictionary), the vectors of all pictures in a memory-mapped file, the scores of a held-out tenth (for
     the temperature of the probabilities), the classifiers of all pictures. Killed and repeated, it goes on with
-    what is finished, to the same result; a finished one is opened. Vectors are deleted in the end.
+    what is finished, to the same result; a finished one is opened. Vectors are deleted once they are used.
 
     Args:
         pipeline: "fisher-vectors", "sparse-coding", or settings of one's own.
         per_class: fit on the first so many pictures of each class in an order drawn by `seed`, not on all.
-        threads: by default all cores this process may use. The vectors do not depend on it.
+        threads: by default all cores this process may use. Of what was learnt from the sample the sums may differ in
+            their last digits between numbers of threads; nothing else does.
 
     Raises:
         InputError: the packages of the extra are missing, or `out` holds another baseline.
@@ -70,9 +71,6 @@ def baseline(
             for kind in settings.channels:
                 _channel(fitting, kind)
             _finish(fitting)
-    for kind in settings.channels:
-        for name in ("sample.npy", "vectors.npy", "vectors.json"):
-            (out / kind / name).unlink(missing_ok=True)
     return Baseline.open(out)
 
 
@@ -147,6 +145,7 @@ def _channel(fitting: _Fitting, kind: Kind) -> None:
     folder, pipeline, count = fitting.folder / kind, fitting.pipeline, len(fitting.indices)
     classifier, scores = folder / "classifier.safetensors", folder / "held_out.safetensors"
     if classifier.exists() and scores.exists():
+        _forget(folder)
         return
     folder.mkdir(exist_ok=True)
     files.forget_parts(folder)
@@ -160,11 +159,18 @@ def _channel(fitting: _Fitting, kind: Kind) -> None:
     mapped, held = vectors.read(written), fitting.held_out
     if not scores.exists():
         found = _descend(fitting, kind, "trial", mapped, np.flatnonzero(~held))
-        blocks = [linear.scores(torch.from_numpy(mapped[i][None]), found) for i in np.flatnonzero(held)]
+        blocks = [linear.scores(torch.from_numpy(np.array(mapped[i : i + 1])), found) for i in np.flatnonzero(held)]
         pipelines.save(scores, {"scores": torch.cat(blocks)})
     if not classifier.exists():
         found = _descend(fitting, kind, "classifier", mapped, np.arange(count))
         pipelines.save(classifier, {"weights": found.weights, "biases": found.biases})
+    _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    """Nothing; what was large and is needed no more is deleted."""
+    for name in ("sample.npy", "vectors.npy", "vectors.json"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _learn(fitting: _Fitting, kind: Kind) -> None:

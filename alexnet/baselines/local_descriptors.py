@@ -40,8 +40,8 @@ def describe(picture: np.ndarray, kind: Kind, grid: Grid) -> tuple[Tensor, Tenso
         picture: uint8 `[3, H, W]`, RGB.
         kind: "sift": gradients' directions in 4×4 cells, of the grey picture. "colour": the mean and deviation of
             red, green and blue in 4×4 cells (Clinchant et al., 2007; Perronnin et al., ECCV 2010). "hog": the same
-            cells as SIFT's with 9 directions, each cell's histogram cut and scaled among its neighbours'. "lbp":
-            histograms of local binary patterns in 2×2 cells of twice the side.
+            cells as SIFT's with 9 directions without sign, no smoothing and no roots. "lbp": histograms of local
+            binary patterns in 2×2 cells of twice the side.
     """
     colours = torch.from_numpy(np.ascontiguousarray(picture))[None].float() / 255
     parts, places = [], []
@@ -75,35 +75,26 @@ def colour_statistics(level: Tensor, cell: int, stride: int) -> tuple[Tensor, Te
     return _patches(cells, CELLS, cell // step, stride // step, stride, (CELLS * cell - 1) / 2)
 
 
-def hog(level: np.ndarray, cell: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    """float32 `[rows, columns, 144]`: 9 directions in 4×4 cells, each normalised as a block (L2, cut at 0.2, L2).
+def hog(level: Tensor, cell: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+    """float32 `[rows, columns, 144]`: 9 directions in 4×4 cells, a patch a block (L2, cut at 0.2, L2 again).
 
-    With the centres' places in pixels. By scikit-image's `hog`, once for each offset of the grid within a cell.
+    With the centres' places in pixels. Where `stride` is `cell` it is what scikit-image's `hog` gives; that one knows
+    no other stride.
 
     Args:
         level: float32 `[H, W]`, 0..1.
     """
-    from skimage.feature import hog as histograms
-
-    height, width = level.shape
-    patch = CELLS * cell
-    if min(height, width) < patch:
+    if min(level.shape) < CELLS * cell:
         return torch.empty(0, 0, LENGTHS["hog"]), torch.empty(0), torch.empty(0)
-    rows, columns = ((side - patch) // stride + 1 for side in (height, width))
-    out = np.zeros((rows, columns, LENGTHS["hog"]), np.float32)
-    apart = cell // math.gcd(cell, stride)  # grid places until an offset within a cell comes again
-    for i in range(min(apart, rows)):
-        for j in range(min(apart, columns)):
-            found = histograms(
-                level[i * stride :, j * stride :], _DIRECTIONS, (cell, cell), (CELLS, CELLS), "L2-Hys",
-                feature_vector=False,
-            )  # fmt: skip
-            every = stride * apart // cell
-            found = found[::every, ::every].reshape(*found[::every, ::every].shape[:2], -1)
-            target = out[i::apart, j::apart]
-            target[:] = found[: target.shape[0], : target.shape[1]]
-    first = (patch - 1) / 2
-    return torch.from_numpy(out), centres(first, stride, rows), centres(first, stride, columns)
+    down, right = torch.zeros_like(level), torch.zeros_like(level)
+    down[1:-1], right[:, 1:-1] = level[2:] - level[:-2], level[:, 2:] - level[:, :-2]
+    turned = torch.rad2deg(torch.atan2(down, right)) % 180
+    direction = (turned * (_DIRECTIONS / 180)).long().clamp(max=_DIRECTIONS - 1)
+    maps = torch.zeros(_DIRECTIONS, *level.shape).scatter_(0, direction[None], torch.hypot(down, right)[None])
+    step = math.gcd(cell, stride)
+    cells = F.avg_pool2d(maps[None], cell, step)[0]
+    found, rows, columns = _patches(cells, CELLS, cell // step, stride // step, stride, (CELLS * cell - 1) / 2)
+    return _scaled(_scaled(found).clamp(max=0.2)), rows, columns
 
 
 def binary_patterns(level: np.ndarray, cell: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,8 +131,13 @@ def _measure(level: Tensor, kind: Kind, grid: Grid) -> tuple[Tensor, Tensor, Ten
     if kind == "sift":
         return sift(grey, grid.cell, grid.stride)
     if kind == "hog":
-        return hog(grey.numpy(), grid.cell, grid.stride)
+        return hog(grey, grid.cell, grid.stride)
     return binary_patterns((grey * 255).round().to(torch.uint8).numpy(), grid.cell, grid.stride)
+
+
+def _scaled(found: Tensor) -> Tensor:
+    """`found` with its last dimension of length 1, or less where it is next to nothing."""
+    return found / (found.square().sum(-1, keepdim=True) + 1e-10).sqrt()
 
 
 def _resized(colours: Tensor, scale: float) -> Tensor:

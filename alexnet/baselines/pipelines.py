@@ -25,13 +25,13 @@ class FisherVectors:
     channels: tuple[Kind, ...] = ("sift", "colour")
     """One classifier each; their scores are averaged."""
     grid: Grid = field(default_factory=Grid)
-    sample: int = 250_000
+    sample: int = 128_000
     """Descriptors that projection and mixture are fitted on."""
     dimensions: int = 64
     """What descriptors are projected to."""
     components: int = 256
     """Gaussians of the mixture."""
-    iterations: int = 30
+    iterations: int = 20
     """Of expectation maximisation, at most."""
     layout: Layout = ((1, 1), (2, 2), (3, 1))
     descent: Descent = field(default_factory=Descent)
@@ -43,8 +43,8 @@ class SparseCoding:
 
     channels: tuple[Kind, ...] = ("sift", "hog", "lbp")
     """One classifier each; their scores are averaged."""
-    grid: Grid = field(default_factory=lambda: Grid(cell=4))
-    sample: int = 250_000
+    grid: Grid = field(default_factory=lambda: Grid(cell=4, stride=6, scales=(1.0, 2**-0.5, 0.5)))
+    sample: int = 128_000
     """Descriptors that the dictionary is fitted on."""
     words: int = 1024
     """The dictionary's size."""

@@ -1,6 +1,7 @@
 """Work over many pictures: on all cores, in order, a block at a time; vectors in a memory-mapped file that goes on."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ from alexnet import files, randomness
 from alexnet.baselines.local_descriptors import Grid, Kind, describe
 from alexnet.baselines.pipelines import Pipeline, length, vector
 from alexnet.data.shards import Shards
+from alexnet.errors import InputError
 
-_BLOCK = 64
-SAMPLED = 4000  # pictures that a sample is drawn from, at most
+BLOCK = 64  # pictures between two notes of how far the vectors are
+SAMPLED = 1000  # pictures that a sample is drawn from, at most
 
 
 @contextmanager
@@ -49,8 +51,8 @@ def blocks(
     before = torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
         try:
-            for start in range(0, len(indices), _BLOCK):
-                yield list(pool.map(one, indices[start : start + _BLOCK].tolist()))
+            for start in range(0, len(indices), BLOCK):
+                yield list(pool.map(one, indices[start : start + BLOCK].tolist()))
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(before)
@@ -68,7 +70,7 @@ def sample(
 ) -> np.ndarray:
     """float32 `[n, D]`, n at most about `count`: the same number of descriptors of each picture, drawn by `seed`.
 
-    Of more than 4,000 pictures, 4,000 drawn by `seed` give them.
+    Of more than 1,000 pictures, 1,000 drawn by `seed` give them.
     """
     chosen = np.sort(indices[randomness.permutation(seed, "baseline pictures", 0, len(indices))[:SAMPLED]])
     each = -(-count // len(chosen))
@@ -98,12 +100,16 @@ def write(
     """Nothing; `path` holds float16 `[len(indices), length]`, a .npy array of the pictures' vectors.
 
     Beside it a file says how many are on the disk; repeated after a kill it goes on from there.
+
+    Raises:
+        InputError: the disk is too small.
     """
     note = path.with_suffix(".json")
     done = files.read_json(note)["images"] if note.exists() and path.exists() else 0
-    if not done:
-        path.parent.mkdir(parents=True, exist_ok=True)
     shape = (len(indices), length(pipeline, kind))
+    if not done:
+        path.unlink(missing_ok=True)
+        _require_room(path.parent, 2 * shape[0] * shape[1])
     mapped = (
         np.lib.format.open_memmap(path, "r+")
         if done
@@ -121,6 +127,15 @@ def write(
         mapped.flush()
         files.write_json(note, {"images": done})
         progress(len(block))
+
+
+def _require_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise InputError(
+            f"the vectors of all pictures need {size / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; "
+            "make room, or give --per-class."
+        )
 
 
 def read(path: Path) -> np.ndarray:
