@@ -1,0 +1,161 @@
+"""Tables 1 and 2: gaps against loops, the rule's three verdicts, the rows that are missing, whole runs."""
+
+import math
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet import cli, config, recipes
+from alexnet.errors import InputError
+from alexnet.experiments import pretraining, rivals, tables
+from alexnet.experiments.bench import Budget
+from alexnet.experiments.comparison import Difference, student
+from alexnet.experiments.tables import Row, gap, judge, row
+from alexnet.files import read_json
+
+IMAGES = 200
+
+
+def errors(seed, error):
+    return torch.from_numpy((np.random.default_rng(seed).random(IMAGES) < error).astype(float))
+
+
+def a_row(*given):
+    return Row("a", tuple(errors(seed, error) for seed, error in given), (0.0,) * len(given))
+
+
+def test_a_row_is_the_errors_of_answers_and_their_means():
+    given = [torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]]), torch.tensor([[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])]
+    found = row("1 CNN", given, torch.tensor([0, 2]), "40.7 %")
+    assert [each.tolist() for each in found.top1] == [[0.0, 0.0], [1.0, 0.0]]
+    line = found.line()
+    assert (line["top-1 error"], line["top-5 error"], line["runs"], line["paper"]) == (0.25, 0.0, 2, "40.7 %")
+    assert line["± between runs"] == pytest.approx(statistics.stdev([0.0, 0.5]))
+    assert row("1 CNN", given[:1], torch.tensor([0, 2]), "").line()["± between runs"] is None
+
+
+def test_a_gap_of_runs_has_welchs_error():
+    left, right = a_row((1, 0.5), (2, 0.45), (3, 0.6)), a_row((4, 0.2), (5, 0.3))
+    found = gap(left, right)
+    means = [[float(e.mean()) for e in each.top1] for each in (left, right)]
+    parts = [statistics.variance(m) / len(m) for m in means]
+    assert found.mean == pytest.approx(statistics.mean(means[0]) - statistics.mean(means[1]))
+    assert found.spread / math.sqrt(found.seeds) == pytest.approx(math.sqrt(sum(parts)))
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1)
+    assert found.freedom == max(1, int(freedom))
+    assert found.reach >= student(found.freedom) * math.sqrt(sum(parts)) - 1e-12
+
+
+def test_a_gap_is_never_surer_than_the_images_allow():
+    same = Row("a", (errors(1, 0.5), errors(1, 0.5)), (0.0, 0.0))
+    rival = a_row((2, 0.7))
+    found = gap(rival, same)
+    each = (rival.top1[0] - same.top1[0]).tolist()
+    assert found.standard_error == pytest.approx(statistics.pstdev(each) / math.sqrt(IMAGES))
+    assert found.mean == pytest.approx(statistics.mean(each))
+    assert (found.seeds, found.images) == (2, IMAGES)
+    alone = gap(rival, a_row((1, 0.5)))
+    assert (alone.seeds, alone.spread) == (1, None)
+
+
+def numbers(*means, missing=(), error=0.01):
+    gaps = {f"gap {i}": Difference(mean, error, None, 1, 2000).to_json() for i, mean in enumerate(means)}
+    return {"gaps": gaps, "missing": {f"missing {i}": sentence for i, sentence in enumerate(missing)}}
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict", "says"),
+    [
+        (numbers(0.05, 0.08), "reproduced", "gap 1"),
+        (numbers(0.05, -0.03), "not reproduced", "gap 1"),
+        (numbers(0.05, 0.0, error=0.002), "not reproduced", "gap 1"),
+        (numbers(0.05, 0.01), "not testable here", "so far: gap 0"),
+        (numbers(0.05, 0.08, missing=["no set to pretrain on"]), "not testable here", "no set to pretrain on"),
+        (numbers(-0.05, 0.08, missing=["no set to pretrain on"]), "not reproduced", "gap 0"),
+        (numbers(missing=["baselines need kornia"]), "not testable here", "kornia"),
+    ],
+)
+def test_each_verdict_is_possible(given, verdict, says):
+    found = judge(given)
+    assert found.verdict == verdict
+    assert says in found.reason
+
+
+def test_one_gap_that_fails_is_the_one_that_is_told():
+    assert "gap 0" not in judge(numbers(0.05, -0.03)).reason
+
+
+def test_fine_tuning_has_the_authors_rates_relative_to_the_base():
+    base = recipes.named("imagenette")
+    tuned = pretraining.finetuning(base)
+    assert tuned.model.conv6
+    assert tuned.optimiser.learning_rate == pytest.approx(base.optimiser.learning_rate / 10)
+    assert (tuned.loader, tuned.precision, tuned.views) == (base.loader, base.precision, base.views)
+    paper = pretraining.finetuning(recipes.named("paper-2012"))
+    assert paper.optimiser.learning_rate == pytest.approx(0.001)
+    assert {name for name, _, _ in config.difference(base, pretraining.six_convs(base))} == {"model.conv6"}
+
+
+def test_a_share_takes_as_many_steps():
+    base = recipes.named("imagenette")
+    eighth = pretraining.with_share(base, 1 / 8)
+    assert eighth.loader.share == 1 / 8
+    assert eighth.schedule.epochs == 8 * base.schedule.epochs
+    assert eighth.schedule.warmup == 8 * base.schedule.warmup
+    within = Budget("reduced", epochs=0.5).shrink(eighth)
+    assert within.schedule.epochs == 8 * 20
+    assert pretraining.with_share(base, 1.0) == base
+    same = replace(base, schedule=eighth.schedule, loader=replace(base.loader, share=1 / 8))
+    assert eighth == same
+
+
+class FakeSet:
+    classes = tuple("abcdefghij")
+
+    def __init__(self, train):
+        self.counts = {"train": train}
+
+
+@pytest.mark.parametrize(
+    ("train", "share", "expected"), [(9469, 1.0, None), (9469, 0.125, 118), (1_000_000, 1.0, 13_000), (30, 0.01, 1)]
+)
+def test_a_rival_is_fitted_to_the_share_and_not_to_more_than_can_lie_in_a_file(train, share, expected):
+    class FakeBench:
+        prepared = FakeSet(train)
+
+    assert rivals._per_class(FakeBench(), share) == expected
+
+
+def test_a_rival_that_is_not_installed_is_a_sentence_in_the_table(monkeypatch):
+    from alexnet.baselines import fit
+
+    def absent():
+        raise InputError("baselines need the package kornia: pip install 'alexnet[baselines]'.")
+
+    monkeypatch.setattr(fit, "require_packages", absent)
+    assert "kornia" in tables._rival(None, "sparse coding", "sparse-coding", "47.1 %")
+
+
+@pytest.mark.slow
+def test_smoke_of_both_tables_is_whole_and_kept(tmp_path):
+    pytest.importorskip("kornia", reason="the rivals need the extra `baselines`")
+    where = ["--smoke", "--results", str(tmp_path), "--machine.threads", "1"]
+    assert cli.main(["reproduce", "table1", *where]) == 0
+    assert cli.main(["reproduce", "table2", *where]) == 0
+    first, second = (read_json(tmp_path / "smoke" / f"table{i}.json") for i in (1, 2))
+    (rows,) = first["tables"].values()
+    assert [line["model"] for line in rows] == [
+        *("sparse coding", "SIFT + Fisher vectors", "CNN, centre view", "CNN, ten views")
+    ]
+    (rows,) = second["tables"].values()
+    assert [line["runs"] for line in rows] == [1, 2, 1, 1, 2, 1, 1]
+    assert len(second["numbers"]["gaps"]) == 5
+    assert second["numbers"]["missing"] == {}
+    assert len(second["recipes"]) == 6
+    again = (tmp_path / "smoke" / "table2.json").stat().st_mtime_ns
+    assert cli.main(["reproduce", "table2", *where]) == 0
+    assert (tmp_path / "smoke" / "table2.json").stat().st_mtime_ns > again
+    assert read_json(tmp_path / "smoke" / "table2.json")["numbers"] == second["numbers"]
