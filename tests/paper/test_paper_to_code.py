@@ -65,7 +65,7 @@ def test_sections_are_in_order_and_whole():
 
 def test_every_test_of_the_papers_facts_is_on_the_page():
     """The facts of tests/paper, so that the page grows with them."""
-    pages = {"test_paper_to_code.py", "test_text_and_code.py"}
+    pages = {"test_paper_to_code.py", "test_text_and_code.py", "test_misreadings.py"}
     facts = [path for path in sorted((ROOT / "tests" / "paper").glob("test_*.py")) if path.name not in pages]
     for path in facts:
         assert f"tests/paper/{path.name}" in PAGE, f"{path.name} is not on the page"
