@@ -108,6 +108,8 @@ def evaluate(
         InputError: a classifier or the set cannot be read, or their classes differ.
     """
     place = devices.choose(device)
+    if place.type == "cpu":
+        devices.keep_pages()
     with distributed.joined(place):
         prepared = PreparedSet.open(data)
         _warn_of_others(runs, prepared, split)

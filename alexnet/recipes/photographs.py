@@ -15,8 +15,8 @@ def imagenette() -> Recipe:
     """The paper's network from scratch on ten ImageNet classes (9,469 photographs).
 
     Command: alexnet train imagenette --data IMAGENETTE --run RUN
-    Cost: 40 epochs; about an hour on two CPU cores with AMX.
-    Expected: not measured to the end yet; docs/results.md has the way so far.
+    Cost: 40 epochs; about two hours and a half on a CPU core with AMX (with `--epochs 14`, 54 minutes).
+    Expected: with `--epochs 14`, 20.5 % over ten views and 21.2 % for the centre, measured; 40 are not run yet.
     """
     return _today("imagenette", epochs=40, batch=64, rate=0.02)
 
