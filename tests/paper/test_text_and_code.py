@@ -13,6 +13,8 @@ import pytest
 from alexnet import recipes
 from alexnet.config import difference
 from alexnet.data.prepare import prepare
+from alexnet.experiments.catalogue import EXPERIMENTS
+from alexnet.experiments.text_and_code import groups
 from alexnet.interchange.caffe_blobs import BVLC_ALEXNET, CAFFENET
 from alexnet.interchange.torchvision_state import TORCHVISION
 from alexnet.training.recipe import Recipe
@@ -59,6 +61,29 @@ def test_no_difference_is_missing(other):
     assert len(found) > 3
     assert {name for name in found if not name.startswith("schedule.")} <= FIELDS
     assert "schedule.milestones" in FIELDS
+
+
+def measured():
+    """(fields, experiment) of each row whose last column names one."""
+    rows = [line.strip("|").split("|") for line in PAGE.splitlines() if line.startswith("|")]
+    return [(row[6], row[7].strip(" `")) for row in rows if len(row) == 8 and row[7].strip().startswith("`")]
+
+
+def test_what_measures_a_row_is_an_experiment():
+    found = {name for _, name in measured()}
+    assert len(found) > 5
+    assert found <= {experiment.name for experiment in EXPERIMENTS}
+
+
+def test_every_difference_of_the_code_is_measured():
+    """By `text-and-code`, but for what computes the same function."""
+    said = " ".join(fields for fields, name in measured() if name == "text-and-code")
+    measured_alone = [
+        field for fields in groups(recipes.paper_2012(), recipes.code_2012()).values() for field in fields
+    ]
+    assert len(measured_alone) > 8
+    for field in set(measured_alone) - {"model.order5"}:
+        assert f"`{field}" in said
 
 
 def test_each_row_has_every_column():
