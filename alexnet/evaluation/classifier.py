@@ -226,7 +226,6 @@ class Classifier:
         Raises:
             InputError: there is no such stage, or an image cannot be read.
         """
-        only = [only] if isinstance(only, str) else only
         stored = self.pixels(images).to(self.network.devices[0])
         with self._computing():
             return self.network.stages(centre_view(stored, self.views, self.statistics)[:, 0], only, edit)

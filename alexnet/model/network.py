@@ -72,19 +72,20 @@ class Network(nn.Module):
     def stages(
         self,
         images: Tensor,
-        only: Collection[str] | None = None,
+        only: str | Collection[str] | None = None,
         edit: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     ) -> dict[str, Tensor]:
         """Each row's output under the row's name, in order, towers joined (tower 1's maps first).
 
         Args:
-            only: the stages wanted; the network is run no further than the last of them.
+            only: the stage wanted, or several; the network is run no further than the last of them.
             edit: what to make of a stage on the way; all that follows sees the change.
 
         Raises:
             InputError: a stage that this network does not have, or images of the wrong shape.
         """
         names = [row.name for row in self.rows]
+        only = [only] if isinstance(only, str) else only
         for name in {*(only or ()), *(edit or ())}:
             if name not in names:
                 raise InputError(f"there is no stage {name!r}{nearest(name, names)}; there are {', '.join(names)}.")

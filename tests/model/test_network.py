@@ -134,7 +134,7 @@ def test_stages_only_and_edit(placed: bool) -> None:
     assert not torch.allclose(seen["fc8"], untouched)
     rows_run = []
     network.get_submodule("tower1.conv4" if placed else "conv4").register_forward_hook(lambda *_: rows_run.append(1))
-    network.stages(images(), only=["conv3"])
+    network.stages(images(), only="conv3")
     assert not rows_run
     with pytest.raises(InputError, match="did you mean 'conv3'"):
         network.stages(images(), only=["conv33"])
