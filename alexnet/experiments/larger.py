@@ -118,7 +118,7 @@ def crossings(lines: Mapping[str, Mapping[float, float]]) -> list[str]:
 
 
 def _drawn(lines: Mapping[str, Errors], axis: str) -> Figure:
-    """Errors against shares, a line each, with the standard error of the images at every point."""
+    """Errors against shares, a line each; bars are the 95 % intervals as of independent test images."""
     figure = drawing.figure(7, 3.6)
     axes = drawing.plain(figure.subplots())
     for name, line in lines.items():
