@@ -61,6 +61,12 @@ def solar_cells() -> Job:
     return Job("demo", (lay_out, prepare, *job.commands[1:]))
 
 
+def claims(name: str, data: str, *options: str) -> Job:
+    """Every experiment of the paper that the data serve, in full."""
+    prepare = " ".join([ALEXNET, "prepare {data} {work}/prepared", *options])
+    return Job(name, (prepare, f"{ALEXNET} reproduce all --data {{work}}/prepared --results {{work}}/results"), data)
+
+
 JOBS = (
     Job("tests", ("{python} -m pytest -q -m cuda",)),
     Job("step", settings("step.py")),
@@ -68,6 +74,8 @@ JOBS = (
     whole_run("imagenette", "imagenette", "{data}", "val", ("centre", "ten"), "ALEXNET_IMAGENETTE"),
     whole_run("cifar10", "cifar10-11pct", "{data}", "test", ("centre", "nine"), "ALEXNET_CIFAR10"),
     solar_cells(),
+    claims("claims-cifar10", "ALEXNET_CIFAR10", "--holdout 0.1"),
+    claims("claims-photographs", "ALEXNET_IMAGENETTE"),
 )
 
 
