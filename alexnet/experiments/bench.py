@@ -169,6 +169,7 @@ class Bench:
             paths=shards.paths,
             probabilities=kept.get("probabilities"),
             split=split or self.split,
+            data={"path": str(self.data.resolve()), "fingerprint": self.prepared.fingerprint},
         )
 
     def kept(self, what: str, decides: Any, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

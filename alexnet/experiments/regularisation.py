@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from alexnet.training.run import Run
 _EARLY = 0.1  # of the epochs
 _EARLIER = 0.05  # nats of training loss that count
 _FREE, _COSTLY = 0.05, 0.1  # of the time
-_BATCHES = 8
+_BATCHES, _REPEATS = 8, 3
 
 
 def _plain(bench: Bench) -> Recipe:
@@ -98,14 +99,13 @@ def _seconds_of_views(bench: Bench, run: Run) -> float:
     device, statistics = devices.choose(bench.machine.devices[0]), bench.prepared.statistics()
     loader = Loader(bench.prepared.split("train"), run.recipe.loader, device, cache="none")
     statistics, times = statistics.to(device), []
-    for number, batch in enumerate(loader.epoch(0)):
-        if number == _BATCHES:
-            break
-        _wait(device)
-        begun = time.perf_counter()
-        random_view(batch.images, batch.indices, run.recipe.views, statistics, seed=0, epoch=0)
-        _wait(device)
-        times.append((time.perf_counter() - begun) / len(batch.images))
+    for batch in islice(loader.epoch(0), _BATCHES):
+        for _ in range(_REPEATS):
+            _wait(device)
+            begun = time.perf_counter()
+            random_view(batch.images, batch.indices, run.recipe.views, statistics, seed=0, epoch=0)
+            _wait(device)
+            times.append((time.perf_counter() - begun) / len(batch.images))
     return float(np.median(times))
 
 

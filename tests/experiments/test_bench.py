@@ -1,0 +1,152 @@
+"""The bench: a run and a measurement are computed once, and named by what decides them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import alexnet
+from alexnet import recipes
+from alexnet.data.loader import Loading
+from alexnet.errors import InputError
+from alexnet.experiments import bench as bench_file
+from alexnet.experiments import pictures
+from alexnet.experiments.bench import Bench, Budget, epochs, run_name, training_error
+from alexnet.model.alexnet import AlexNetConfig
+from alexnet.training.recipe import Recipe, Seeds
+
+BUDGET = Budget("smoke", epochs=0.0, width=1 / 32, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return pictures.photographs(tmp_path_factory.mktemp("pictures"), train=20, val=10)
+
+
+@pytest.fixture(scope="module")
+def bench(prepared, tmp_path_factory):
+    return Bench(prepared.path, tmp_path_factory.mktemp("runs"), BUDGET)
+
+
+@pytest.fixture(scope="module")
+def run(bench):
+    return bench.train(bench.base, 1)
+
+
+def test_a_budget_shrinks_width_epochs_and_schedule():
+    recipe = Budget("reduced", epochs=0.25, width=1 / 8).shrink(recipes.named("smoke"))
+    assert (recipe.model.width, recipe.schedule.epochs) == (1 / 64, 1)
+    recipe = Budget("reduced", epochs=0.1).shrink(recipes.named("imagenette"))
+    assert (recipe.schedule.epochs, recipe.schedule.warmup, recipe.model.width) == (4, pytest.approx(0.4), 1)
+    assert bench_file.FULL.shrink(recipes.named("paper-2012")) == recipes.named("paper-2012")
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"width": 0.0}, {"epochs": -1.0}])
+def test_an_impossible_budget_is_refused(wrong):
+    with pytest.raises(InputError, match="at least one seed"):
+        Budget("mine", **wrong)
+
+
+def test_runs_are_named_by_all_that_decides_them(prepared, tmp_path):
+    first = Recipe(name="mine", seeds=Seeds(3, 3))
+    name = run_name(first, prepared, None)
+    assert name.startswith("mine-")
+    assert name.endswith("-3")
+    assert run_name(replace(first, seeds=Seeds(4, 4)), prepared, None) == f"{name[:-1]}4"
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(b"weights")
+    others = [
+        replace(first, loader=Loading(batch=64)),
+        replace(first, model=AlexNetConfig(dropout=0.4)),
+        replace(first, precision="bf16"),
+        replace(first, seeds=Seeds(3, 4)),
+    ]
+    names = {name, run_name(first, prepared, start), *(run_name(other, prepared, None) for other in others)}
+    assert len(names) == 6
+    moved = start.rename(tmp_path / "elsewhere")
+    assert run_name(first, prepared, moved) in names
+
+
+def test_a_default_does_not_enter_the_name():
+    assert bench_file._changes(Loading()) == ["Loading", []]
+    assert bench_file._changes(Loading(batch=7)) == ["Loading", [["batch", 7]]]
+
+
+def test_the_base_is_the_papers_for_a_thousand_classes_and_has_its_colours(bench):
+    assert (bench.base.name, bench.base.views.colour) == ("imagenette", "paper")
+    thousand = Bench(bench.data, bench.runs, BUDGET)
+    thousand.__dict__["prepared"] = type("Set", (), {"classes": [None] * 1000})()
+    assert thousand.base == recipes.named("paper-2012")
+
+
+def test_a_run_is_finished_seeded_and_without_what_it_was_resumed_from(bench, run):
+    assert run.recipe.seeds == Seeds(1, 1)
+    assert run.recipe.model.classes == 10
+    assert bench.used[run.name] == run.recipe
+    assert len(epochs(run)) == 1
+    assert training_error(run) == epochs(run)[0]["training"]["top1_error"]
+    assert not list(run.checkpoints.glob("step-*"))
+
+
+def test_a_finished_run_is_not_trained_again_and_another_is(bench, run, monkeypatch):
+    def trained(*_):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(bench_file, "train", trained)
+    again = Bench(bench.data, bench.runs, BUDGET)
+    assert again.train(again.base, 1).path == run.path
+    assert list(again.used) == [run.name]
+    with pytest.raises(AssertionError, match="trained"):
+        again.train(again.base, 2)
+    (run.path / "finished.json").rename(run.path / "gone")
+    with pytest.raises(AssertionError, match="trained"):
+        again.train(again.base, 1)
+    (run.path / "gone").rename(run.path / "finished.json")
+
+
+def test_what_differs_is_told_in_words(prepared, tmp_path):
+    said = []
+    bench = Bench(prepared.path, tmp_path, BUDGET, say=said.append)
+    recipe = replace(bench.base, model=replace(bench.base.model, norm=False))
+    bench.train(recipe)
+    (line,) = said
+    assert line.endswith(": model.norm False, views.colour paper")
+    assert bench.differs(BUDGET.shrink(recipes.named("imagenette"))) == "as named"
+
+
+@pytest.mark.parametrize("split", ["val", "train"])
+def test_an_evaluation_is_that_of_the_command_and_is_kept(bench, run, split, monkeypatch):
+    found = bench.evaluate(run, split=split, views="ten", probabilities=True)
+    expected = alexnet.evaluate([run.path], bench.data, split=split, views="ten")
+    approximate = {name: pytest.approx(value) for name, value in expected.to_json().items()}
+    assert found.to_json() == approximate
+    assert found.classes == expected.classes
+    assert list(found.paths) == list(expected.paths)
+    assert found.probabilities.shape == (found.images, 10)
+    monkeypatch.setattr(bench_file, "evaluate", None)
+    again = bench.evaluate(run, split=split, views="ten", probabilities=True)
+    for name in ("labels", "answers", "losses", "top1_errors", "probabilities"):
+        assert torch.equal(getattr(again, name), getattr(found, name)), name
+    assert again.to_json() == found.to_json()
+    with pytest.raises(TypeError):
+        bench.evaluate(run, split=split, views="nine")
+
+
+def test_the_first_images_alone(bench, run):
+    whole, part = bench.evaluate(run, split="train"), bench.evaluate(run, split="train", first=7)
+    assert part.images == 7
+    assert torch.equal(part.top1_errors, whole.top1_errors[:7])
+    assert part.top1_error == pytest.approx(float(whole.top1_errors[:7].mean()))
+    assert list(part.paths) == list(whole.paths)[:7]
+
+
+def test_what_is_kept_is_computed_once_for_each_that_decides(bench):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"a": torch.arange(3.0)[::2]}
+
+    for decides in (["x", 1], ["x", 1], ["x", 2]):
+        assert bench.kept("trial", decides, compute)["a"].tolist() == [0, 2]
+    assert len(calls) == 2

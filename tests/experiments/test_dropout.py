@@ -1,0 +1,113 @@
+"""Means over masks against whole networks, epochs to an error by hand, and the rules' verdicts."""
+
+import math
+
+import pytest
+import torch
+
+from alexnet import randomness
+from alexnet.experiments import dropout
+from alexnet.experiments.comparison import Difference
+from alexnet.experiments.dropout import distance, masked, reached
+from alexnet.experiments.reproduce import reproduce
+from alexnet.model.alexnet import AlexNet, AlexNetConfig, Initialisation
+
+RULES = {experiment.name: experiment.judge for experiment in dropout.EXPERIMENTS}
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("scaling", ["test", "inverted"])
+def test_means_over_masks_are_those_of_whole_networks(before, scaling):
+    start = Initialisation(weights="he", bias=0.0)
+    config = AlexNetConfig(5, 67, width=1 / 32, initialisation=start, dropout_before=before, dropout_scaling=scaling)
+    network = AlexNet(config)
+    images = torch.randn(4, 3, 67, 67, generator=torch.Generator().manual_seed(1))
+    masks = [randomness.keys(mask, "mask", 0, torch.arange(4)) for mask in range(6)]
+    with torch.no_grad():
+        found = masked(network.eval(), images, masks)
+        assert not network.training
+        whole = [network.train()(images, keys).softmax(1).double() for keys in masks]
+        test = network.eval()(images).softmax(1)
+    product = torch.ones_like(whole[0])
+    for each in whole:
+        product = product * each ** (1 / 6)
+    expected = {
+        "halved": test,
+        "single": whole[0],
+        "arithmetic": sum(whole) / 6,
+        "geometric": product / product.sum(1, keepdim=True),
+    }
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name].exp().double(), values.double(), rtol=1e-4, atol=1e-6)
+    assert distance(found["single"], found["halved"]) > 0.01
+
+
+def test_the_distance_is_half_the_sum_of_differences():
+    a, b = torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log(), torch.tensor([[0.25, 0.75], [1e-9, 1.0]]).log()
+    assert distance(a, b) == pytest.approx((0.25 + 1) / 2)
+    assert distance(a, a) == 0
+
+
+def test_epochs_to_an_error():
+    errors = [0.7, 0.5, 0.6, 0.3]
+    assert reached(errors, 0.9, 0.9) == 0
+    assert reached(errors, 0.8, 0.9) == pytest.approx(0.5)
+    assert reached(errors, 0.7, 0.9) == pytest.approx(1)
+    assert reached(errors, 0.55, 0.9) == pytest.approx(1.75)
+    assert reached(errors, 0.45, 0.9) == pytest.approx(3.5)
+    assert reached(errors, 0.2, 0.9) == math.inf
+    assert reached([0.95], 0.95, 0.9) == 0
+
+
+def difference(mean, spread):
+    return Difference(mean, spread / math.sqrt(3), spread, 3, 1959, 2).to_json()
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "near", "error", "verdict"),
+    [
+        (0.001, 0.001, 0.1, 0.3, "reproduced"),
+        (-0.001, 0.001, 0.5, 0.3, "reproduced"),
+        (0.02, 0.001, 0.1, 0.3, "not reproduced"),
+        (-0.02, 0.001, 0.1, 0.3, "not reproduced"),
+        (0.001, 0.001, 1.2, 0.3, "not reproduced"),
+        (0.001, 0.001, 0.7, 0.3, "not testable here"),
+        (0.001, 0.02, 0.1, 0.3, "not testable here"),
+        (0.001, 0.001, 0.1, 0.85, "not testable here"),
+    ],
+)
+def test_the_rule_of_the_mean_network(mean, spread, near, error, verdict):
+    numbers = {"difference": difference(mean, spread), "distance": 0.2 * near, "single": 0.2}
+    assert RULES["dropout-mean"]({**numbers, "error": error, "guessing": 0.9}).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "error", "verdict"),
+    [
+        (2, 0.1, 0.3, "reproduced"),
+        (1.1, 0.1, 0.3, "not reproduced"),
+        (0.5, 0.1, 0.3, "not reproduced"),
+        (2, 1, 0.3, "not testable here"),
+        (2, 0.1, 0.85, "not testable here"),
+    ],
+)
+def test_the_rule_of_iterations(ratio, spread, error, verdict):
+    numbers = {"difference": difference(math.log2(ratio), spread), "error": error, "guessing": 0.9}
+    assert RULES["dropout-iterations"](numbers).verdict == verdict
+
+
+@pytest.mark.slow
+def test_trials(tmp_path):
+    found = reproduce("dropout-mean", smoke=True, results=tmp_path)
+    (rows,) = found["tables"].values()
+    errors = {row["network"]: row["top-1 error"] for row in rows}
+    assert found["numbers"]["difference"]["mean"] == pytest.approx(errors["halved"] - errors["geometric"])
+    kept = list((tmp_path / "smoke" / "runs" / "kept").glob("masks-*"))
+    assert len(kept) == 2
+    found = reproduce("dropout-iterations", smoke=True, results=tmp_path)
+    (rows,) = found["tables"].values()
+    assert len(rows) == 2
+    for row in rows:
+        assert 0 <= row["epochs with"] <= 1
+        assert 0 <= row["epochs without"] <= 1

@@ -1,0 +1,104 @@
+"""The catalogue: found by name, run on what is given, and all of it as a trial that computes nothing twice."""
+
+import json
+import os
+
+import pytest
+
+from alexnet import cli
+from alexnet.errors import InputError
+from alexnet.experiments import catalogue, pictures, reproduce
+from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.experiment import Experiment, Measured, Verdict
+from alexnet.training.recipe import Machine
+
+EXPERIMENTS = catalogue.EXPERIMENTS
+NAMES = [experiment.name for experiment in EXPERIMENTS]
+
+
+def told(bench: Bench) -> Measured:
+    numbers = {"budget": vars(bench.budget), "data": str(bench.data), "pretrain": str(bench.pretrain)}
+    return Measured(numbers, "told")
+
+
+def fake(needs="photographs"):
+    reduced, full = Budget("reduced", 0.5, 0.25, 2), Budget("full", seeds=4)
+    judge = lambda _: Verdict("reproduced", "always")  # noqa: E731
+    return Experiment("fake", "0", "Claims.", "1", needs, "none", "always", reduced, told, judge, full)
+
+
+@pytest.fixture
+def only(monkeypatch):
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (fake(), *EXPERIMENTS))
+
+
+def test_names_are_unique_and_make_file_names():
+    assert len(set(NAMES)) == len(NAMES)
+    assert all(name == name.lower() and name.replace("-", "").isalnum() for name in NAMES)
+    assert "all" not in NAMES
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_each_says_what_it_claims_costs_and_how_it_is_judged(experiment):
+    for words in (experiment.section, experiment.claim, experiment.paper, experiment.cost, experiment.rule):
+        assert words.strip() == words != ""
+    assert experiment.claim.endswith(".")
+    assert experiment.reduced.seeds <= experiment.full.seeds or experiment.reduced.name == "full"
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"no experiment 'tower' \(did you mean 'towers'\?\)"):
+        reproduce.find("tower")
+    assert reproduce.find("towers").name == "towers"
+
+
+def test_without_data_it_says_which(only, tmp_path):
+    with pytest.raises(InputError, match="fake needs a prepared set of photographs: --data PREPARED, or --smoke"):
+        reproduce.reproduce("fake", results=tmp_path)
+
+
+def test_the_budget_is_the_machines_the_trials_or_the_callers(only, tmp_path):
+    data = pictures.photographs(tmp_path / "set", train=10, val=10).path
+
+    def budget(**given):
+        found = reproduce.reproduce("fake", data, results=tmp_path, machine=Machine(devices=("cpu",)), **given)
+        assert found["numbers"]["data"] == str(data)
+        return found["numbers"]["budget"]
+
+    assert budget() == {"name": "reduced", "epochs": 0.5, "width": 0.25, "seeds": 2}
+    assert budget(seeds=5, width=1.0) == {"name": "chosen", "epochs": 0.5, "width": 1.0, "seeds": 5}
+    assert budget(pretrain_data=data)["name"] == "reduced"
+    with pytest.raises(InputError, match="at least one seed"):
+        budget(seeds=0)
+
+
+def test_the_state_of_each_is_its_result(tmp_path):
+    assert [state.experiment.name for state in reproduce.states(tmp_path)] == NAMES
+    assert {state.result for state in reproduce.states(tmp_path)} == {None}
+
+
+@pytest.mark.slow
+def test_all_as_a_trial_and_once_more_computes_nothing_anew(tmp_path, capsys):
+    """Every experiment ends, in a verdict that its own rule gives; what was trained and kept stays as it is."""
+    command = ["reproduce", "all", "--smoke", "--json", "--results", str(tmp_path), "--machine.devices", "cpu"]
+    assert cli.main(command) == 0
+    assert [json.loads(line)["experiment"] for line in capsys.readouterr().out.splitlines()] == NAMES
+    for experiment in EXPERIMENTS:
+        found = json.loads((tmp_path / "smoke" / f"{experiment.name}.json").read_text())
+        assert found["verdict"] in ("reproduced", "not reproduced", "not testable here"), experiment.name
+        again = experiment.judge(found["numbers"])
+        assert (again.verdict, again.reason) == (found["verdict"], found["reason"]), experiment.name
+        assert all((tmp_path / "smoke" / name).is_file() for name in found["figures"])
+        for rows in found["tables"].values():
+            assert len({tuple(sorted(row)) for row in rows}) == 1, experiment.name
+    before = computed(tmp_path / "smoke" / "runs")
+    assert cli.main(command) == 0
+    assert computed(tmp_path / "smoke" / "runs") == before
+    assert len(before) > 10
+
+
+def computed(folder):
+    """The files of weights, journals and kept measurements with the time at which each was written."""
+    kinds = (".safetensors", ".jsonl", ".npy", ".npz")
+    files = [path for path in folder.rglob("*") if path.suffix in kinds]
+    return {str(path.relative_to(folder)): os.stat(path).st_mtime_ns for path in files}
