@@ -63,27 +63,24 @@ def sweep(arguments: list[str]) -> int:
             machine: where it is computed.
         """
         base = recipe if epochs is None else recipes.shorter(recipe, epochs)
-        given: dict[str, settings.Span | tuple[settings.Value, ...]] = {}
-        for text in over:
-            field, values = settings.read(base, text)
-            given[field] = values
+        given = dict(settings.read(base, text) for text in over)
         try:
             found = alexnet.sweep(
                 base, data, given, seeds=seeds, search=search, out=out, machine=machine, say=terminal.note
             )
         except Stopped as stopped:
             return terminal.fail(str(stopped), 128 + stopped.signal)
-        if json:
-            terminal.print_json(found.to_json())
-        else:
-            _tell(found)
+        _tell(found, json=json)
         return 0
 
     return terminal.parse(command, rest, "sweep RECIPE" if helped else f"sweep {name}")
 
 
-def _tell(found: Sweep) -> None:
-    """The table, best first, and where to go on."""
+def _tell(found: Sweep, *, json: bool) -> None:
+    """Nothing; the table is printed, best first, and where to go on."""
+    if json:
+        terminal.print_json(found.to_json())
+        return
     table = [{name: _cell(value) for name, value in row.items() if name != "runs"} for row in found.table()]
     order = sorted(found.rows, key=lambda row: (row.state != "finished", 2.0 if row.mean is None else row.mean))
     rows = [table[found.rows.index(row)] for row in order]

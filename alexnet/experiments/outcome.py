@@ -27,7 +27,7 @@ class Row:
     errors: tuple[float, ...]
     """Each seed's top-1 validation error after its last epoch; none of a broken run."""
     state: Literal["finished", "pruned", "broken"]
-    """All runs to their end; ended early, because half of the others were better by then; one ceased to be finite."""
+    """All runs to their end; ended early, because half of those that finished were better by then; one ceased to be finite."""
     epochs: int
     """How many the first seed's run lasted."""
     runs: tuple[str, ...]
@@ -127,8 +127,8 @@ class Sweep:
 
 
 def _panel(axes: Axes, rows: Sequence[Row], name: str, *, joined: bool) -> None:
-    places = _places(axes, [row.setting[name] for row in rows])
-    known = [(place, row) for place, row in zip(places, rows, strict=True) if row.mean is not None]
+    shown = [row for row in rows if row.mean is not None]
+    known = list(zip(_places(axes, [row.setting[name] for row in shown]), shown, strict=True))
     for state, colour, label in (("finished", drawing.BLUE, "to the end"), ("pruned", drawing.MUTED, "pruned")):
         dots = [(place, error) for place, row in known if row.state == state for error in row.errors]
         if dots:
@@ -144,7 +144,7 @@ def _places(axes: Axes, values: Sequence[Value]) -> list[float]:
     """Where values stand on the axis: numbers at themselves (logarithmic over a decade), words side by side."""
     numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) == len(values):
-        if min(numbers) > 0 and max(numbers) >= 9.99 * min(numbers):
+        if numbers and min(numbers) > 0 and max(numbers) >= 9.99 * min(numbers):
             axes.set_xscale("log")
         return numbers
     words = list(dict.fromkeys(values))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import optuna
 
 _FIRST = 5  # as many settings train to their end before any other is ended early
-_WARMUP = 5  # and none is ended in the first fifth of its epochs
+_WARMUP = 5  # and none is ended before a fifth of its epochs
 _BROKEN = 1.0  # what the search is told of a run that broke: as bad as never being right
 
 

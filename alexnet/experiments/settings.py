@@ -88,8 +88,9 @@ def changed(recipe: Recipe, setting: Mapping[str, Value]) -> Recipe:
     Raises:
         InputError: no recipe can be so.
     """
-    result: Recipe = _changed(recipe, setting)
-    config.check(result, "recipe")
+    # Types first: what a section asks of its numbers is asked of numbers.
+    typed = {name: config.from_json(field(recipe, name)[1], value, shown(name)) for name, value in setting.items()}
+    result: Recipe = _changed(recipe, typed)
     return result
 
 

@@ -45,7 +45,7 @@ def sweep(
         over: values of fields, by the command line's names; with `search` also spans.
         seeds: runs of each setting, with seeds 0, 1, ...
         search: how many settings Optuna tries, all processes together that search the same in the same `out`. A
-            setting whose validation error is above the median of the others at the same epoch is ended there.
+            setting whose validation error is above the median, at the same epoch, of those that finished is ended.
         say: told of each run before it trains.
 
     Raises:
