@@ -27,7 +27,7 @@ class Row:
     errors: tuple[float, ...]
     """Each seed's top-1 validation error after its last epoch; none of a broken run."""
     state: Literal["finished", "pruned", "broken"]
-    """All runs to their end; ended early, because half of those that finished were better by then; one ceased to be finite."""
+    """All runs to their end; ended early, worse than the median of the finished; or one ceased to be finite."""
     epochs: int
     """How many the first seed's run lasted."""
     runs: tuple[str, ...]
