@@ -198,12 +198,16 @@ def _descend(fitting: _Fitting, kind: Kind, stage: str, mapped: np.ndarray, rows
 @contextmanager
 def _stage(fitting: _Fitting, kind: Kind, stage: str, total: int) -> Iterator[Callable[[int], object]]:
     """What is told of each picture done; the seconds that the stage took are noted when it ends."""
-    begun = time.perf_counter()
+    begun, computed = time.perf_counter(), time.process_time()
     with fitting.progress(f"{kind} {stage}", total) as advance:
         yield advance
     note = fitting.folder / "timing.json"
     known = files.read_json(note) if note.exists() else {}
-    taken = {"seconds": round(time.perf_counter() - begun, 1), "threads": fitting.threads}
+    taken = {
+        "seconds": round(time.perf_counter() - begun, 1),
+        "processor_seconds": round(time.process_time() - computed, 1),
+        "threads": fitting.threads,
+    }
     files.write_json(note, {**known, f"{kind} {stage}": taken})
 
 

@@ -110,4 +110,5 @@ def _tell(result: Measured, split: str) -> None:
     if len(found.classes) > 5:
         print(f"top-5 error  {found.top5_error:.4f}")
     print(f"loss         {found.loss:.4f}")
-    print(f"time         {1e3 * result.seconds_per_image:.0f} ms a picture on {result.threads} threads")
+    of_all = f"{1e3 * result.processor_seconds_per_image:.0f} ms of a core"
+    print(f"time         {1e3 * result.seconds_per_image:.0f} ms a picture, threads: {result.threads}; {of_all}")
