@@ -4,7 +4,7 @@ A run that a rule may end trains in a process of its own, which saves and stops 
 the rule says so, on Ctrl-C, and when the process that began it dies. So the loop over images knows nothing of rules.
 """
 
-import hashlib
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +21,7 @@ from alexnet import config
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.experiments import settings
+from alexnet.experiments.bench import run_name
 from alexnet.experiments.settings import Value
 from alexnet.files import read_json, write_json
 from alexnet.training import journal
@@ -81,7 +82,7 @@ def trial(
         Stopped: a signal came; all is saved.
     """
     recipe = replace(settings.changed(base, setting), seeds=Seeds(seed, seed))
-    folder = runs / _name(recipe, PreparedSet.open(data).fingerprint)
+    folder = runs / run_name(recipe, PreparedSet.open(data), None)
     note = folder / "broken.json"
     told = " ".join(f"{settings.shown(name)}={value}" for name, value in setting.items())
     say(f"{folder.name}: {told or recipe.name}, seed {seed}")
@@ -128,16 +129,6 @@ def _trained(
             process.communicate()  # closes its standard input: it saves and stops
 
 
-def _name(recipe: Recipe, fingerprint: str) -> str:
-    """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed.
-
-    Only what differs from the defaults is hashed, so that a field which is new in a later version renames no run.
-    """
-    changes = [[field, ours] for field, _, ours in config.difference(Recipe(), recipe)]
-    digest = hashlib.sha256(json.dumps([changes, fingerprint], sort_keys=True).encode()).hexdigest()
-    return f"{recipe.name}-{digest[:8]}-{recipe.seeds.weights}"
-
-
 def _begin(recipe: Recipe, data: Path, folder: Path, machine: Machine) -> "subprocess.Popen[str]":
     """The process that trains; in a session of its own, so that Ctrl-C comes to this process alone."""
     job = {"recipe": recipe, "data": str(data), "run": str(folder), "machine": machine}
@@ -182,11 +173,13 @@ def _main() -> int:
     try:
         train(recipe, Path(job["data"]), Path(job["run"]), machine)
     except Stopped as stopped:
-        print(json.dumps({"signal": stopped.signal}))
+        failure: dict[str, Any] = {"signal": stopped.signal}
     except InputError as error:
-        print(json.dumps({"broken": isinstance(error, NotFinite), "why": str(error)}))
+        failure = {"broken": isinstance(error, NotFinite), "why": str(error)}
     else:
         return 0
+    with contextlib.suppress(OSError):  # whoever asked may be gone
+        os.write(sys.stdout.fileno(), json.dumps(failure).encode())
     return 1
 
 
