@@ -70,23 +70,21 @@ def test_a_part_is_the_only_difference(bench, name):
         assert with_ == bench.base
 
 
+@torch.no_grad()
 def test_the_norm_on_divided_input_is_the_norm_on_0_to_255_divided():
     """Activations D times smaller and alpha D squared times larger: the same network, its logits divided by D."""
     deviation, random = 61.7, torch.Generator().manual_seed(0)
     images = (torch.rand(3, 3, 67, 67, generator=random) - 0.5) * 255
     start = Initialisation(weights="he", bias=0.0)
-    nets = [
-        AlexNet(
-            AlexNetConfig(classes=4, input=67, width=1 / 16, norm_alpha=1e-4 * scale**2, initialisation=start)
-        ).eval()
-        for scale in (1.0, deviation)
-    ]
-    whole, divided = nets[0](images), nets[1](images / deviation)
+
+    def logits(alpha, images):
+        config = AlexNetConfig(classes=4, input=67, width=1 / 16, norm_alpha=alpha, initialisation=start)
+        return AlexNet(config).eval()(images)
+
+    whole, divided = logits(1e-4, images), logits(1e-4 * deviation**2, images / deviation)
     torch.testing.assert_close(divided * deviation, whole, rtol=1e-4, atol=1e-3)
-    unscaled = AlexNet(AlexNetConfig(classes=4, input=67, width=1 / 16, initialisation=start)).eval()(
-        images / deviation
-    )
-    assert float((unscaled * deviation - whole).abs().max() / whole.abs().max()) > 0.1, "the norm acts"
+    inactive = logits(1e-4, images / deviation) * deviation
+    assert float((inactive - whole).abs().max() / whole.abs().max()) > 0.1, "the norm acts"
 
 
 def test_alpha_is_scaled_by_the_divisor_of_the_views(bench):

@@ -5,37 +5,36 @@ from types import SimpleNamespace
 
 import pytest
 
+from alexnet import config
 from alexnet.experiments import pictures, regularisation
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.regularisation import biased, early_loss
+from alexnet.experiments.regularisation import early_loss, started
 from alexnet.experiments.reproduce import reproduce
 
 RULES = {experiment.name: experiment.judge for experiment in (*regularisation.AUGMENTATION, *regularisation.LEARNING)}
 
 
-def run(losses, epochs, per_epoch):
-    """A run whose journal has a step line for each of `losses`."""
-    steps = [{"event": "step", "epoch": (i + 1) / per_epoch, "loss": loss} for i, loss in enumerate(losses)]
-    lines = [*steps, {"event": "epoch", "epoch": 1, "training": {"loss": 99}}]
-    recipe = SimpleNamespace(schedule=SimpleNamespace(epochs=epochs))
-    return SimpleNamespace(recipe=recipe, journal=lambda: lines)
+def test_early_is_the_end_of_the_first_epoch():
+    steps = [{"event": "step", "epoch": (i + 1) / 10, "loss": float(i)} for i in range(30)]
+    lines = [*steps[:10], {"event": "epoch", "epoch": 1, "training": {"loss": 99}}, *steps[10:]]
+    assert early_loss(SimpleNamespace(journal=lambda: lines)) == (8 + 9) / 2
+    one = [{"event": "step", "epoch": 1.0, "loss": 3.0}]
+    assert early_loss(SimpleNamespace(journal=lambda: one)) == 3
 
 
-def test_early_is_the_first_tenth_of_the_epochs():
-    losses = [5.0, 4.0, 3.0, 2.0, 1.0] * 8
-    assert early_loss(run(losses, 4, 10)) == pytest.approx((5 + 4 + 3 + 2) / 4)
-    assert early_loss(run(losses, 40, 10)) == pytest.approx(sum(losses) / 40)
-    assert early_loss(run(losses, 1, 2)) == 5, "one line at least"
-
-
-def test_biases_start_where_the_paper_has_them(tmp_path):
+def test_biases_start_where_the_paper_has_them_with_its_weights_and_input(tmp_path):
     data = pictures.photographs(tmp_path, train=10, val=10).path
-    base = Bench(data, tmp_path, Budget("smoke")).base
-    for bias in (0.0, 1.0):
-        starts = {row.name: row.bias for row in biased(base, bias).model.table() if hasattr(row, "bias")}
-        ones = {name for name, value in starts.items() if value == 1}
+    bench = Bench(data, tmp_path, Budget("smoke", width=1 / 4))
+    recipes = {bias: started(bench, bias) for bias in (0.0, 1.0)}
+    for bias, recipe in recipes.items():
+        rows = {row.name: row for row in recipe.model.table() if hasattr(row, "bias")}
+        ones = {name for name, row in rows.items() if row.bias == 1}
         assert ones == ({"conv2", "conv4", "conv5", "fc6", "fc7"} if bias else set())
+        assert (rows["conv1"].deviation, rows["conv3"].deviation) == (0.01, 0.02)
+        assert (recipe.views.divisor, recipe.optimiser.learning_rate, recipe.schedule.epochs) == (1.0, 0.01, 1)
+    fields = [name for name, _, _ in config.difference(recipes[0.0], recipes[1.0])]
+    assert fields == ["model.initialisation.bias"]
 
 
 @pytest.mark.parametrize(
