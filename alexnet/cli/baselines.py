@@ -18,6 +18,7 @@ _USAGE = """usage: alexnet baseline fit NAME --data PREPARED --out FOLDER [--per
 
 The rivals in the paper's tables, on the same prepared sets: fisher-vectors (SIFT and colour statistics, Fisher
 vectors; tables 1 and 2) and sparse-coding (SIFT, HOG and LBP, locality-constrained codes; table 1).
+Example: `alexnet baseline fit sparse-coding --data prepared --out baselines/sparse --per-class 150`.
 They need `pip install 'alexnet[baselines]'`. `alexnet baseline fit --help` and `evaluate --help` tell more."""
 
 
