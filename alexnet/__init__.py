@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from alexnet.evaluation.classifier import Classifier as Classifier
     from alexnet.evaluation.predict import predict as predict
     from alexnet.experiments.reproduce import reproduce as reproduce
-    from alexnet.experiments.sweep import sweep as sweep
     from alexnet.machine import doctor as doctor
     from alexnet.model.alexnet import AlexNet as AlexNet
     from alexnet.model.alexnet import AlexNetConfig as AlexNetConfig
+    from alexnet.sweeps.sweep import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ _HOMES = {
     "report": "alexnet.analysis.report",
     "baseline": "alexnet.baselines.fit",
     "reproduce": "alexnet.experiments.reproduce",
-    "sweep": "alexnet.experiments.sweep",
+    "sweep": "alexnet.sweeps.sweep",
     "doctor": "alexnet.machine",
 }
 

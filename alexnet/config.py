@@ -5,6 +5,8 @@ A field whose type is a union of dataclasses carries the class's name under the 
 
 import dataclasses
 import difflib
+import hashlib
+import json
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -71,6 +73,11 @@ def difference(a: Any, b: Any) -> list[tuple[str, Any, Any]]:
     left, right = dict(_leaves(to_json(a))), dict(_leaves(to_json(b)))
     names = [*left, *(name for name in right if name not in left)]
     return [(n, left.get(n), right.get(n)) for n in names if (n in left) != (n in right) or left.get(n) != right.get(n)]
+
+
+def digest(config: Any) -> str:
+    """8 hexadecimal digits that differ where `config`, as JSON values, differs."""
+    return hashlib.sha256(json.dumps(to_json(config), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def nearest(word: str, words: typing.Iterable[str]) -> str:

@@ -17,6 +17,7 @@ FLOORS = [
     {"training"},
     {"analysis", "baselines", "interchange"},
     {"recipes"},
+    {"sweeps"},
     {"commands", "serving", "experiments"},
     {"cli"},
 ]

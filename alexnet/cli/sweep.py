@@ -10,8 +10,8 @@ from alexnet import recipes
 from alexnet.cli import terminal
 from alexnet.cli.training import Sections
 from alexnet.errors import InputError
-from alexnet.experiments import settings
-from alexnet.experiments.outcome import Sweep
+from alexnet.sweeps import settings
+from alexnet.sweeps.outcome import Sweep
 from alexnet.training.recipe import Machine
 from alexnet.training.train import Stopped
 

@@ -1,10 +1,8 @@
 """Where experiments train: runs shared by all of them, shrunk to a budget, measured on the same images."""
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,9 @@ from alexnet.data.shards import ClassName, PreparedSet, Shards
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation, evaluate
-from alexnet.files import checksum, write_aside, write_json
+from alexnet.files import write_aside, write_json
 from alexnet.training.recipe import Machine, Recipe, Seeds
-from alexnet.training.run import Run
+from alexnet.training.run import Run, unique_name
 from alexnet.training.train import train
 
 _DONE = "finished.json"
@@ -112,7 +110,7 @@ class Bench:
         recipe = replace(self.budget.shrink(recipe), seeds=Seeds(seed, seed))
         data = data or self.data
         prepared = PreparedSet.open(data)
-        name = run_name(recipe, prepared, start)
+        name = unique_name(recipe, prepared, start)
         run = _finished(self.runs / name, recipe, prepared)
         if run is None:
             self.say(f"{name}: {self.differs(recipe)}")
@@ -179,7 +177,7 @@ class Bench:
             what: a word that tells a reader of the folder what they are.
             decides: JSON values that differ wherever the tensors do: names of runs, a set's fingerprint, settings.
         """
-        path = self.runs / "kept" / f"{what}-{_digest(decides)}.safetensors"
+        path = self.runs / "kept" / f"{what}-{config.digest(decides)}.safetensors"
         if not path.is_file():
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in compute().items()}
             with write_aside(path) as aside:
@@ -211,24 +209,3 @@ def _first(shards: Shards, count: int | None) -> Shards:
     part = copy.copy(shards)
     part.labels, part.paths = shards.labels[:count], shards.paths[:count]
     return part
-
-
-def run_name(recipe: Recipe, prepared: PreparedSet, start: Path | None) -> str:
-    """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed.
-
-    Only what differs from the defaults is hashed, so that a field which is new in a later version renames no run.
-    """
-    parts = (getattr(recipe, section.name) for section in fields(recipe) if section.name != "seeds")
-    changes = [_changes(part) if is_dataclass(part) else part for part in parts]
-    digest = _digest([changes, prepared.fingerprint, checksum(start) if start else ""])
-    weights, order = recipe.seeds.weights, recipe.seeds.data
-    return f"{recipe.name}-{digest}-{weights}" + (f"-{order}" if order != weights else "")
-
-
-def _changes(part: Any) -> list[Any]:
-    """A section's class, and what in it is not that class's default."""
-    return [type(part).__name__, [[name, ours] for name, _, ours in config.difference(type(part)(), part)]]
-
-
-def _digest(decides: Any) -> str:
-    return hashlib.sha256(json.dumps(config.to_json(decides), sort_keys=True).encode()).hexdigest()[:8]

@@ -10,8 +10,8 @@ from alexnet import recipes
 from alexnet.analysis import drawing
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
-from alexnet.experiments.trial import Epochs, Trial, trial
 from alexnet.experiments.tuning import climb
+from alexnet.sweeps.trial import Epochs, Trial, trial
 from alexnet.training.recipe import Recipe
 
 _LEVEL = 0.25

@@ -3,13 +3,14 @@
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from alexnet import config
+from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.files import flush, forget_parts, link, read_json, write_json
+from alexnet.files import checksum, flush, forget_parts, link, read_json, write_json
 from alexnet.training import checkpoint, journal
 from alexnet.training.recipe import Recipe
 
@@ -133,6 +134,23 @@ def read_recipe(path: Path) -> Recipe:
     if defaults and os.environ.get("RANK", "0") == "0":
         print(f"alexnet: {path} does not say {', '.join(defaults)}; taking the defaults.", file=sys.stderr)
     return recipe
+
+
+def unique_name(recipe: Recipe, prepared: PreparedSet, start: Path | None = None) -> str:
+    """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed.
+
+    Only what differs from the defaults is hashed, so that a field which is new in a later version renames no run.
+    """
+    parts = (getattr(recipe, section.name) for section in fields(recipe) if section.name != "seeds")
+    changes = [_changes(part) if is_dataclass(part) else part for part in parts]
+    digest = config.digest([changes, prepared.fingerprint, checksum(start) if start else ""])
+    weights, order = recipe.seeds.weights, recipe.seeds.data
+    return f"{recipe.name}-{digest}-{weights}" + (f"-{order}" if order != weights else "")
+
+
+def _changes(part: Any) -> list[Any]:
+    """A section's class, and what in it is not that class's default."""
+    return [type(part).__name__, [[name, ours] for name, _, ours in config.difference(type(part)(), part)]]
 
 
 def _essence(data: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import pytest
 
 import alexnet
 from alexnet import cli, recipes
-from alexnet.experiments.outcome import Row, Sweep
-from alexnet.experiments.settings import Span
+from alexnet.sweeps.outcome import Row, Sweep
+from alexnet.sweeps.settings import Span
 from alexnet.training.recipe import Machine
 from alexnet.training.train import Stopped
 

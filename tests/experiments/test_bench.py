@@ -11,9 +11,11 @@ from alexnet.data.loader import Loading
 from alexnet.errors import InputError
 from alexnet.experiments import bench as bench_file
 from alexnet.experiments import pictures
-from alexnet.experiments.bench import Bench, Budget, epochs, run_name, training_error
+from alexnet.experiments.bench import Bench, Budget, epochs, training_error
 from alexnet.model.alexnet import AlexNetConfig
+from alexnet.training import run as run_file
 from alexnet.training.recipe import Recipe, Seeds
+from alexnet.training.run import unique_name
 
 BUDGET = Budget("smoke", epochs=0.0, width=1 / 32, seeds=2)
 
@@ -49,10 +51,10 @@ def test_an_impossible_budget_is_refused(wrong):
 
 def test_runs_are_named_by_all_that_decides_them(prepared, tmp_path):
     first = Recipe(name="mine", seeds=Seeds(3, 3))
-    name = run_name(first, prepared, None)
+    name = unique_name(first, prepared, None)
     assert name.startswith("mine-")
     assert name.endswith("-3")
-    assert run_name(replace(first, seeds=Seeds(4, 4)), prepared, None) == f"{name[:-1]}4"
+    assert unique_name(replace(first, seeds=Seeds(4, 4)), prepared, None) == f"{name[:-1]}4"
     start = tmp_path / "start.safetensors"
     start.write_bytes(b"weights")
     others = [
@@ -61,15 +63,15 @@ def test_runs_are_named_by_all_that_decides_them(prepared, tmp_path):
         replace(first, precision="bf16"),
         replace(first, seeds=Seeds(3, 4)),
     ]
-    names = {name, run_name(first, prepared, start), *(run_name(other, prepared, None) for other in others)}
+    names = {name, unique_name(first, prepared, start), *(unique_name(other, prepared, None) for other in others)}
     assert len(names) == 6
     moved = start.rename(tmp_path / "elsewhere")
-    assert run_name(first, prepared, moved) in names
+    assert unique_name(first, prepared, moved) in names
 
 
 def test_a_default_does_not_enter_the_name():
-    assert bench_file._changes(Loading()) == ["Loading", []]
-    assert bench_file._changes(Loading(batch=7)) == ["Loading", [["batch", 7]]]
+    assert run_file._changes(Loading()) == ["Loading", []]
+    assert run_file._changes(Loading(batch=7)) == ["Loading", [["batch", 7]]]
 
 
 def test_the_base_is_the_papers_for_a_thousand_classes_and_has_its_colours(bench):

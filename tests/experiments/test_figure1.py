@@ -9,9 +9,9 @@ from alexnet import cli
 from alexnet.experiments import figure1, pictures
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.figure1 import crossing
-from alexnet.experiments.trial import Trial
 from alexnet.experiments.tuning import climb
 from alexnet.files import read_json
+from alexnet.sweeps.trial import Trial
 
 (EXPERIMENT,) = figure1.EXPERIMENTS
 

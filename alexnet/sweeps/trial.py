@@ -20,13 +20,13 @@ from typing import Any, Literal
 from alexnet import config
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.experiments import settings
-from alexnet.experiments.bench import run_name
-from alexnet.experiments.settings import Value
 from alexnet.files import read_json, write_json
+from alexnet.sweeps import settings
+from alexnet.sweeps.settings import Value
 from alexnet.training import journal
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe, Seeds
+from alexnet.training.run import unique_name
 from alexnet.training.train import Stopped, train
 
 Epochs = Sequence[Mapping[str, Any]]
@@ -82,7 +82,7 @@ def trial(
         Stopped: a signal came; all is saved.
     """
     recipe = replace(settings.changed(base, setting), seeds=Seeds(seed, seed))
-    folder = runs / run_name(recipe, PreparedSet.open(data), None)
+    folder = runs / unique_name(recipe, PreparedSet.open(data))
     note = folder / "broken.json"
     told = " ".join(f"{settings.shown(name)}={value}" for name, value in setting.items())
     say(f"{folder.name}: {told or recipe.name}, seed {seed}")
@@ -133,7 +133,7 @@ def _begin(recipe: Recipe, data: Path, folder: Path, machine: Machine) -> "subpr
     """The process that trains; in a session of its own, so that Ctrl-C comes to this process alone."""
     job = {"recipe": recipe, "data": str(data), "run": str(folder), "machine": machine}
     process = subprocess.Popen(
-        [sys.executable, "-m", "alexnet.experiments.trial"],
+        [sys.executable, "-m", "alexnet.sweeps.trial"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -17,12 +17,12 @@ import alexnet
 from alexnet import config, recipes
 from alexnet.errors import InputError
 from alexnet.experiments import pictures, settings
-from alexnet.experiments import search as searching
 from alexnet.experiments import trial as trials
-from alexnet.experiments.outcome import Row, Sweep
-from alexnet.experiments.settings import Span
-from alexnet.experiments.sweep import sweep
-from alexnet.experiments.trial import trial
+from alexnet.sweeps import search as searching
+from alexnet.sweeps.outcome import Row, Sweep
+from alexnet.sweeps.settings import Span
+from alexnet.sweeps.sweep import sweep
+from alexnet.sweeps.trial import trial
 from alexnet.training.recipe import Machine
 
 MACHINE = Machine(threads=1)
@@ -241,7 +241,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from alexnet import config, recipes
-from alexnet.experiments.trial import trial
+from alexnet.sweeps.trial import trial
 from alexnet.training.recipe import Machine
 base = recipes.shorter(recipes.smaller(recipes.named("cifar10-80sec"), 1 / 8), 2000)
 trial(base, {}, 0, Path(sys.argv[1]), Path(sys.argv[2]), Machine(threads=1), stop=lambda _: False)

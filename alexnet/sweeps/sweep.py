@@ -12,12 +12,12 @@ from alexnet import config, recipes
 from alexnet.analysis import drawing
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.experiments import search as searching
-from alexnet.experiments import settings
-from alexnet.experiments.outcome import Row, Sweep
-from alexnet.experiments.settings import Span, Value
-from alexnet.experiments.trial import trial
 from alexnet.files import write_bytes, write_json
+from alexnet.sweeps import search as searching
+from alexnet.sweeps import settings
+from alexnet.sweeps.outcome import Row, Sweep
+from alexnet.sweeps.settings import Span, Value
+from alexnet.sweeps.trial import trial
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.train import fitted
 

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet.analysis import drawing
-from alexnet.experiments import settings
-from alexnet.experiments.settings import Value
-from alexnet.experiments.trial import Trial
+from alexnet.sweeps import settings
+from alexnet.sweeps.settings import Value
+from alexnet.sweeps.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy as np
 from alexnet import config
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.experiments import settings
-from alexnet.experiments.outcome import Row
-from alexnet.experiments.settings import Span, Value
-from alexnet.experiments.trial import Epochs, trial
+from alexnet.sweeps import settings
+from alexnet.sweeps.outcome import Row
+from alexnet.sweeps.settings import Span, Value
+from alexnet.sweeps.trial import Epochs, trial
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.train import Stopped
 

@@ -1,0 +1,1 @@
+"""Runs of one recipe at several settings, compared: a grid, or a search."""
