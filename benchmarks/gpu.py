@@ -2,10 +2,11 @@
 
     python benchmarks/gpu.py --hours 2 --out results/gpu
 
-OUT/JOB/ receives what a job printed (output.txt) and the journals, figures and JSON of its runs, no weights; done.json
-marks it as finished, and it is not run again. Prepared sets and runs live in --work. When the time is up the job gets
-SIGTERM, saves and stops; the next time it goes on where it was. Data are found by environment variables:
-ALEXNET_IMAGENETTE (a folder with train/ and val/) and ALEXNET_CIFAR10 (the folder of the binary batches).
+OUT/JOB/ receives what a job printed (output.txt), the journals, figures and JSON of its run and, in results/, those of
+its experiments, no weights; done.json marks it as finished, and it is not run again. Prepared sets and runs live in
+--work. When the time is up the job gets SIGTERM, saves and stops; the next time it goes on where it was. Data are found
+by environment variables: ALEXNET_IMAGENETTE (a folder with train/ and val/) and ALEXNET_CIFAR10 (the folder of the
+binary batches).
 """
 
 import argparse
@@ -143,11 +144,13 @@ class Runner:
             return self._process.wait()
 
     def _collect(self, job: Job) -> None:
-        """Copies what people read of the job's runs; pixels and weights stay in the work folder."""
-        run = self.work / job.name / "run"
-        for path in sorted(run.rglob("*")):
+        """Copies what people read of the job's run and results; pixels and weights stay in the work folder."""
+        work, out = self.work / job.name, self.out / job.name
+        found = [(path, out / path.relative_to(work / "run")) for path in sorted((work / "run").rglob("*"))]
+        # Below it are the runs and smaller results, which the result files tell of.
+        found += [(path, out / path.relative_to(work)) for path in sorted((work / "results").glob("*"))]
+        for path, target in found:
             if path.is_file() and path.suffix in KEPT and path.stat().st_size <= KEPT_BYTES:
-                target = self.out / job.name / path.relative_to(run)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
 

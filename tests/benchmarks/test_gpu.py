@@ -86,6 +86,15 @@ def test_what_people_read_is_collected_and_weights_are_not(runner, tmp_path):
     assert found == {"journal.jsonl", "a/b.png", "done.json", "output.txt"}
 
 
+def test_the_results_of_experiments_come_home_and_their_runs_do_not(runner, tmp_path):
+    make = "{python} -c \"import pathlib; r = pathlib.Path('{work}/results'); (r / 'runs' / 'a').mkdir(parents=True);"
+    make += " [(r / n).write_bytes(b'x') for n in ('lrn.json', 'lrn-gap.png', 'runs/a/journal.jsonl')]\""
+    assert runner.run(gpu.Job("claims", (make,))) == "done"
+    out = tmp_path / "out" / "claims"
+    found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert found == {"results/lrn.json", "results/lrn-gap.png", "done.json", "output.txt"}
+
+
 def test_the_table_has_each_job_once_and_its_programs_exist():
     assert len({job.name for job in gpu.JOBS}) == len(gpu.JOBS)
     for job in gpu.JOBS:
