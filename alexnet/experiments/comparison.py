@@ -22,7 +22,8 @@ class Difference:
 
     mean: float
     standard_error: float
-    """Over seeds where there are two or more, but never less than that of the test images."""
+    """Over seeds where there are two or more, but never less than that of the test images; infinite where networks
+    trained apart have one run each."""
     spread: float | None
     """The standard deviation over seeds; None for one seed."""
     seeds: int
@@ -76,8 +77,9 @@ def paired(without: Sequence[Tensor], with_: Sequence[Tensor], *, independent: b
     Args:
         without, with_: per seed, float `[N]`: each image's top-1 error, in stored order.
         independent: whether a pair are two networks, trained apart: one seed then gives them little in common, and
-            the spread is taken from the runs of each, which are twice as many deviations. Otherwise a pair is one
-            network seen in two ways.
+            the spread is taken from the runs of each, which are twice as many deviations; from one run of each
+            nothing is known of it, and the standard error is infinite. Otherwise a pair is one network seen in two
+            ways.
     """
     return _difference([(torch.stack(list(without)), torch.stack(list(with_)))], independent)
 
@@ -107,7 +109,7 @@ def _difference(parts: Sequence[tuple[Tensor, Tensor]], independent: bool) -> Di
     if seeds > 1:
         spread = math.sqrt(float(bare.var() + full.var())) if independent else float((bare - full).std())
         freedom = (seeds - 1) * (2 if independent else 1)
-    of_seeds = spread / math.sqrt(seeds) if spread is not None else 0.0
+    of_seeds = spread / math.sqrt(seeds) if spread is not None else math.inf if independent else 0.0
     return Difference(float((bare - full).mean()), max(of_images, of_seeds), spread, seeds, images, freedom)
 
 
@@ -146,6 +148,9 @@ def helps(
         return Verdict("reproduced", f"{shown}.")
     if found.high < smallest:
         return Verdict("not reproduced", f"{shown}; at least {least} was asked for.")
+    if not math.isfinite(found.standard_error):
+        shown = f"{what}: {mean} {saved} saved ({of})"
+        return Verdict("not testable here", f"{shown}; one run of each cannot tell what is left to chance.")
     needed = found.seeds_for(smallest)
     way = f"takes about {needed} seeds" if needed else "takes more seeds than can be told from these"
     return Verdict("not testable here", f"{shown}; to tell {least} {way}.")

@@ -1,7 +1,8 @@
 """Tables 1 and 2 on the photographs at hand: rivals, one network, several averaged, pretrained ones."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,6 +39,8 @@ class Row:
     """The top-5 error of each run."""
     paper: str = ""
     """The paper's numbers."""
+    networks: int = 0
+    """How many networks, trained apart, it was computed from; a rival has none and no seeds."""
 
     def line(self) -> dict[str, Any]:
         """The row as the table shows it: means over its runs, and the standard deviation where there are several."""
@@ -106,7 +109,7 @@ def _rival(bench: Bench, name: str, rival: rivals.Rival, paper: str) -> Row | st
 def _each(bench: Bench, name: str, runs: Sequence[Run], paper: str, views: ViewsName = "ten") -> Row:
     """The row of single networks."""
     given = [averaging.answers(bench, run, bench.split, views) for run in runs]
-    return row(name, given, averaging.labels_of(bench, bench.split), paper)
+    return replace(row(name, given, averaging.labels_of(bench, bench.split), paper), networks=len(runs))
 
 
 def _averaged(bench: Bench, name: str, runs: Sequence[Run], paper: str) -> tuple[list[Row], list[str]]:
@@ -117,6 +120,7 @@ def _averaged(bench: Bench, name: str, runs: Sequence[Run], paper: str) -> tuple
     top = 1 if len(bench.prepared.classes) <= 10 else 5
     mean, found = averaging.fitted_apart(bench, runs, top)
     rows = [row(f"{name}, equal weights", [equal], labels, paper), row(f"{name}, fitted weights", [mean], labels, "")]
+    rows = [replace(each, networks=len(runs)) for each in rows]
     shown = "; ".join(", ".join(f"{weight / sum(weights):.2f}" for weight in weights) for weights in found)
     where = "on `val`" if len(found) == 1 else "on each half of the images for the other half"
     return rows, [f"Weights of the {name}, fitted to the top-{top} error {where}: {shown}."]
@@ -132,10 +136,13 @@ def gap(worse: Row, better: Row) -> Difference:
     """The difference of two rows' mean errors on the same images.
 
     The standard error is that of the means over runs, by Welch's formula, but never less than that of the images. A
-    row of one run, a rival or an average, has no spread of its own.
+    rival or an average of several networks has no spread of its own; where a row is of one network alone, nothing is
+    known of its spread, and the standard error is infinite.
     """
     means = [torch.stack(row.top1).mean(0) for row in (worse, better)]
     of_images = paired(means[:1], means[1:])
+    if 1 in (worse.networks, better.networks):
+        return replace(of_images, standard_error=math.inf)
     runs = [torch.stack([errors.mean() for errors in row.top1]) for row in (worse, better) if len(row.top1) > 1]
     if not runs:
         return of_images

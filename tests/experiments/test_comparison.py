@@ -77,7 +77,20 @@ def test_with_one_seed_images_alone_are_uncertain():
     assert (alone.standard_error, alone.low) == (math.inf, -math.inf)
     verdict = helps(alone, 0.01, "norm")
     assert verdict.verdict == "not testable here"
-    assert "more seeds than can be told" in verdict.reason
+    assert "one run of each cannot tell" in verdict.reason
+
+
+@pytest.mark.parametrize("smallest", [0.01, 0.9])
+def test_one_run_of_each_of_two_networks_decides_nothing(smallest):
+    """Every image tells the same, yet another seed might not: neither a yes nor a no."""
+    right, wrong = [torch.zeros(40)], [torch.ones(40) * 0.5]
+    pairs = [[(run[0], run[0] * 0)] for run in (wrong, right)]
+    for found in (paired(wrong, right, independent=True), paired_gaps(*pairs, independent=True)):
+        assert (found.mean, found.standard_error, found.spread) == (0.5, math.inf, None)
+        for told in (found, Difference.from_json(found.to_json())):
+            verdict = helps(told, smallest, "norm")
+            assert (verdict.verdict, "one run of each" in verdict.reason) == ("not testable here", True)
+    assert helps(paired(wrong, right), 0.01, "norm").verdict == "reproduced", "one network seen in two ways"
 
 
 @pytest.mark.parametrize("independent", [False, True])

@@ -3,6 +3,7 @@
 import math
 import statistics
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +60,34 @@ def test_a_gap_is_never_surer_than_the_images_allow():
     assert (found.seeds, found.images) == (2, IMAGES)
     alone = gap(rival, a_row((1, 0.5)))
     assert (alone.seeds, alone.spread) == (1, None)
+
+
+def test_one_network_decides_nothing_against_a_rival_or_others():
+    rival, one, more = a_row((2, 0.7)), replace(a_row((1, 0.2)), networks=1), replace(a_row((4, 0.9)), networks=5)
+    assert math.isfinite(gap(rival, more).standard_error), "an average of several"
+    for pair in ((rival, one), (more, one), (one, more)):
+        found = gap(*pair)
+        assert found.standard_error == math.inf
+        verdict = judge({"gaps": {"it": found.to_json()}, "missing": {}})
+        assert (verdict.verdict, "one run of each" in verdict.reason) == ("not testable here", True)
+
+
+class FakeTables:
+    """One network's answers, the same for every run."""
+
+    split = "val"
+    prepared = SimpleNamespace(classes="ab")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_know_of_how_many_networks_they_are(monkeypatch, count):
+    given = torch.tensor([[0.6, 0.4]])
+    monkeypatch.setattr(tables.averaging, "answers", lambda *_: given)
+    monkeypatch.setattr(tables.averaging, "labels_of", lambda *_: torch.tensor([0]))
+    monkeypatch.setattr(tables.averaging, "fitted_apart", lambda *_: (given, [[1.0] * count]))
+    single = tables._each(FakeTables(), "1 CNN", [None] * count, "")
+    averaged, _ = tables._averaged(FakeTables(), "CNNs", [None] * count, "")
+    assert {each.networks for each in (single, *averaged)} == {count}
 
 
 def numbers(*means, missing=(), error=0.01):

@@ -1,5 +1,6 @@
 """The text against the code: differences that belong together, what alone is changed, the rule, a whole run."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -130,6 +131,14 @@ def test_measure_compares_each_difference_with_the_text():
     assert all(row["top-1 error, text"] == pytest.approx(0.55) for row in rows)
     assert any("two at least" in remark for remark in measured.remarks)
     assert not any("watches the images" in remark for remark in measured.remarks)
+
+
+def test_one_run_of_each_cannot_tell():
+    bench = FakeBench()
+    bench.budget = Budget("chosen", epochs=0.2, width=0.25, seeds=1)
+    bench.seeds = lambda: range(1)
+    found = EXPERIMENT.judge(json.loads(json.dumps(dict(EXPERIMENT.measure(bench).numbers))))
+    assert (found.verdict, "one run of each" in found.reason) == ("not testable here", True)
 
 
 @pytest.mark.slow
