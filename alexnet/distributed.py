@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from alexnet.errors import InputError
+
 _PATIENCE = timedelta(minutes=30)
 # A group that goes with the last object that averaged gradients through it waits for gloo's thread without letting go
 # of Python's lock, which that thread may be waiting for; kept until the interpreter ends, it goes without the lock.
@@ -30,6 +32,16 @@ def world() -> int:
 def local_rank() -> int:
     """This process's number on its machine: the accelerator that is its own."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def require_alone(command: str, instead: str = "start it once, without torchrun") -> None:
+    """Nothing where this process works by itself.
+
+    Raises:
+        InputError: `torchrun` started it beside others, which would do and write the same.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"`alexnet {command}` is not spread by torchrun: {instead}.")
 
 
 @contextmanager

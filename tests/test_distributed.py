@@ -8,7 +8,11 @@ import sys
 import pytest
 import torch
 
+import alexnet
 from alexnet import distributed
+from alexnet.baselines.fitted import Baseline
+from alexnet.baselines.pipelines import FisherVectors
+from alexnet.errors import InputError
 
 PROGRAM = """
 import json, torch
@@ -63,6 +67,24 @@ def test_alone_each_function_is_the_identity():
         assert distributed.any_true(True, torch.device("cpu"))
         assert not distributed.any_true(False, torch.device("cpu"))
         distributed.wait()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda folder: alexnet.reproduce("counts", results=folder),
+        lambda folder: alexnet.baseline("fisher-vectors", folder, folder / "out"),
+        lambda folder: Baseline(FisherVectors(), (), 256, 1.0, []).evaluate(folder),
+    ],
+    ids=["reproduce", "baseline fit", "baseline evaluate"],
+)
+def test_what_is_not_spread_refuses_torchrun_before_it_writes(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="is not spread by torchrun: start it once, without torchrun"):
+        call(tmp_path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    distributed.require_alone("reproduce")
 
 
 @pytest.mark.slow

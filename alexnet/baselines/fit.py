@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from alexnet import config, files, machine, randomness
+from alexnet import config, distributed, files, machine, randomness
 from alexnet.baselines import linear, pipelines, vectors
 from alexnet.baselines.fitted import Baseline
 from alexnet.baselines.local_descriptors import Kind
@@ -51,8 +51,9 @@ def baseline(
             their last digits between numbers of threads; nothing else does.
 
     Raises:
-        InputError: the packages of the extra are missing, or `out` holds another baseline.
+        InputError: the packages of the extra are missing, `out` holds another baseline, or torchrun spread it.
     """
+    distributed.require_alone("baseline")
     require_packages()
     prepared, out = PreparedSet.open(data), Path(out)
     settings = pipelines.named(pipeline) if isinstance(pipeline, str) else pipeline

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from alexnet import config, files, machine
+from alexnet import config, distributed, files, machine
 from alexnet.baselines import linear, pipelines, vectors
 from alexnet.baselines.linear import Linear
 from alexnet.baselines.pipelines import Pipeline
@@ -112,6 +112,7 @@ class Baseline:
         Raises:
             InputError: there is no such split, or its pictures have another size, or classes that were not fitted.
         """
+        distributed.require_alone("baseline")
         prepared, threads = PreparedSet.open(data), threads or machine.cores()
         shards = prepared.split(split)
         if shards.size != self.size:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from alexnet import config, devices
+from alexnet import config, devices, distributed
 from alexnet.errors import InputError
 from alexnet.experiments import pictures, result
 from alexnet.experiments.bench import Bench, Budget
@@ -60,8 +60,9 @@ def reproduce(
         say: told of each run before it begins.
 
     Raises:
-        InputError: there is no such experiment, or it needs data.
+        InputError: there is no such experiment, it needs data, or torchrun spread it.
     """
+    distributed.require_alone("reproduce")
     experiment = find(name)
     results, machine = Path(results), machine or Machine()
     budget = _budget(experiment, machine, smoke)

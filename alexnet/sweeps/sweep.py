@@ -4,11 +4,10 @@
 """
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from alexnet import config, recipes
+from alexnet import config, distributed, recipes
 from alexnet.analysis import drawing
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
@@ -92,6 +91,7 @@ def _grid(
 
 def _require(recipe: Recipe, data: Path, fields: Over, seeds: int, search: int | None) -> None:
     """Nothing when such a sweep is possible."""
+    distributed.require_alone("sweep", "start the same --search several times instead")
     prepared = PreparedSet.open(data)
     fitted(recipe, prepared)
     if not prepared.counts.get("val"):
@@ -102,5 +102,3 @@ def _require(recipe: Recipe, data: Path, fields: Over, seeds: int, search: int |
         raise InputError(f"--seeds is {seeds} and --search {search}; each is at least 1.")
     if search is None and (spans := [name for name, values in fields.items() if isinstance(values, Span)]):
         raise InputError(f"{settings.shown(spans[0])} is a span; a span is searched: add --search 30, or name values.")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("a sweep is not spread by torchrun: start the same --search several times instead.")

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 import alexnet
-from alexnet import config, recipes
+from alexnet import cli, config, recipes
 from alexnet.errors import InputError
-from alexnet.experiments import pictures, settings
-from alexnet.experiments import trial as trials
+from alexnet.experiments import pictures
 from alexnet.sweeps import search as searching
+from alexnet.sweeps import settings
+from alexnet.sweeps import trial as trials
 from alexnet.sweeps.outcome import Row, Sweep
 from alexnet.sweeps.settings import Span
 from alexnet.sweeps.sweep import sweep
@@ -110,7 +111,7 @@ def test_flags_are_those_of_train(monkeypatch):
     monkeypatch.setattr(alexnet, "train", lambda *given: called.append(given[0]) or type("R", (), {"path": Path()}))
     setting = {RATE: 0.5, "views.horizontal": False, "views.vertical": True, "model.initialisation.bias": 1.0}
     words = settings.flags(setting)
-    alexnet.cli.main(["train", "demo", "--data", "x", "--run", "y", *words])
+    cli.main(["train", "demo", "--data", "x", "--run", "y", *words])
     assert called == [settings.changed(recipes.named("demo"), setting)]
 
 
@@ -240,7 +241,7 @@ def test_a_run_that_breaks_in_its_own_process_is_told_of(drawn, tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from alexnet import config, recipes
+from alexnet import cli, config, recipes
 from alexnet.sweeps.trial import trial
 from alexnet.training.recipe import Machine
 base = recipes.shorter(recipes.smaller(recipes.named("cifar10-80sec"), 1 / 8), 2000)
