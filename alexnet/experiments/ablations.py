@@ -29,6 +29,7 @@ COST = (
     "8 minutes on one core with AMX; the runs with everything on are shared"
 )
 GUESSING = 0.9  # of the error of always the same answer: above it a network has learnt nothing
+_FITS = 0.5  # of that error on training images: above it nothing can have overfitted
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ def ablation(
         f"images lies above 0 and the mean is at least {100 * smallest:.1f} points; not reproduced where the interval "
         f"lies below that; else not testable here, nor where the network with everything has learnt nothing."
     )
+    if effect == "overfitting":
+        rule += (
+            f" Nor where the network without {part.what} errs on {_FITS:.0%} or more of what guessing errs on, on "
+            "training images: it does not fit them, so it cannot have overfitted."
+        )
     measure = partial(_measure, part=part, effect=effect, printed=printed or {}, remarks=remarks)
     judge = partial(_judge, what=part.what, effect=effect, smallest=smallest)
     return Experiment(name, section, claim, paper, "photographs", COST, rule, REDUCED, measure, judge)
@@ -181,6 +187,8 @@ def _measure(
         "differences": {name: difference.to_json() for name, difference in found.items()},
         "error": sum(run.test.top1_error for run in full) / len(full),
         "guessing": guessing(full[0].test),
+        "bare training error": sum(run.training.top1_error for run in bare) / len(bare),
+        "guessing in training": guessing(bare[0].training),
     }
     shown = f"{full[0].training.images:,} training images and {full[0].test.images:,} others, centre view, no dropout."
     return Measured(
@@ -197,6 +205,10 @@ def _judge(numbers: Numbers, what: str, effect: Effect, smallest: float) -> Verd
     if error > GUESSING * chance:
         reason = f"the network with everything errs on {error:.3f} where always the same answer errs on {chance:.3f}."
         return Verdict("not testable here", reason)
+    error, chance = numbers["bare training error"], numbers["guessing in training"]
+    if effect == "overfitting" and error >= _FITS * chance:
+        reason = f"without {what} the network still errs on {error:.3f} of training images (guessing: {chance:.3f}): "
+        return Verdict("not testable here", f"{reason}it does not fit them, so it cannot have overfitted.")
     return helps(Difference.from_json(numbers["differences"][effect]), smallest, what, f"points of {effect}")
 
 

@@ -123,12 +123,13 @@ def test_four_differences_by_hand():
     assert rows[3]["overfitting"] == pytest.approx(0.75)
 
 
-def numbers(name, mean, spread, error=0.3):
+def numbers(name, mean, spread, error=0.3, bare=0.1):
     effect = PARTS[name].measure.keywords["effect"]
     others = Difference(0, 1, 1, 3, 9)
     found = dict.fromkeys(("top-1 error", "top-5 error", "training error", "overfitting"), others)
     found[effect] = Difference(mean, spread / math.sqrt(3), spread, 3, 1959, 4)
-    return {"differences": {k: v.to_json() for k, v in found.items()}, "error": error, "guessing": 0.9}
+    learnt = {"error": error, "guessing": 0.9, "bare training error": bare, "guessing in training": 0.8}
+    return {"differences": {k: v.to_json() for k, v in found.items()}, **learnt}
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -143,6 +144,18 @@ def test_each_verdict_of_each_part(name):
     nothing = judge(numbers(name, 2 * smallest, 0.1 * smallest, error=0.85))
     assert (nothing.verdict, "errs on 0.850" in nothing.reason) == ("not testable here", True)
     assert f"{100 * smallest:.1f} points" in PARTS[name].rule
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("times", [2, 0.1])
+def test_overfitting_needs_a_network_that_fits(name, times):
+    judge, smallest = PARTS[name].judge, PARTS[name].judge.keywords["smallest"]
+    fits, not_yet = (judge(numbers(name, times * smallest, 0.1 * smallest, bare=bare)) for bare in (0.39, 0.4))
+    assert fits.verdict == ("reproduced" if times == 2 else "not reproduced")
+    overfitting = PARTS[name].judge.keywords["effect"] == "overfitting"
+    assert (name in ("crops", "dropout", "overlap-overfitting")) == overfitting
+    assert (not_yet.verdict == "not testable here") == overfitting
+    assert ("does not fit" in not_yet.reason) == overfitting == ("50% or more" in PARTS[name].rule)
 
 
 def test_the_picture_shows_each_interval_and_the_papers_number():
@@ -167,6 +180,8 @@ def test_a_trial_of_one_measures_both_networks_alike(tmp_path):
     expected = sum(by["without"]) / 2 - sum(by["with"]) / 2
     assert found["numbers"]["differences"]["top-1 error"]["mean"] == pytest.approx(expected)
     assert found["numbers"]["guessing"] == 0.9
+    bare = [r["training error"] for r in rows if r["network"] == "without"]
+    assert found["numbers"]["bare training error"] == pytest.approx(sum(bare) / 2)
     assert len(found["recipes"]) == 6
     assert "128 photographs of 10 classes" in found["remarks"][0]
     assert find("response-norm").judge(found["numbers"]).reason == found["reason"]
