@@ -22,7 +22,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
     Args:
         seconds: what measuring took, this time: less where runs were kept.
     """
-    numbers = json.loads(json.dumps(dict(measured.numbers)))
+    numbers = json.loads(json.dumps(dict(measured.numbers), sort_keys=True))
     verdict = experiment.judge(numbers)
     names = [f"{experiment.name}-{name}.png" for name in measured.figures]
     for name, figure in zip(names, measured.figures.values(), strict=True):

@@ -78,6 +78,7 @@ def test_the_state_of_each_is_its_result(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # 80 seconds of one core; many times that beside other work
 def test_all_as_a_trial_and_once_more_computes_nothing_anew(tmp_path, capsys):
     """Every experiment ends, in a verdict that its own rule gives; what was trained and kept stays as it is."""
     command = ["reproduce", "all", "--smoke", "--json", "--results", str(tmp_path), "--machine.devices", "cpu"]
