@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alexnet.experiments.experiment import Verdict
 
+LEARNT = 0.9  # of the error of always the same answer: above it a network has learnt nothing
 _SURE = 1.96  # standard errors on either side: 95 of 100 intervals hold the true difference
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # the same for 1 ... 10 freedoms
 _MOST = 10_000
@@ -154,6 +155,12 @@ def helps(
     needed = found.seeds_for(smallest)
     way = f"takes about {needed} seeds" if needed else "takes more seeds than can be told from these"
     return Verdict("not testable here", f"{shown}; to tell {least} {way}.")
+
+
+def guessing(labels: np.ndarray | Tensor) -> float:
+    """The error of always answering the class that is most frequent in these labels, int64 `[N]`."""
+    counts = np.bincount(np.asarray(labels))
+    return 1 - float(counts.max()) / len(labels)
 
 
 def student(freedom: int) -> float:

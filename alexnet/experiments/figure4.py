@@ -18,7 +18,7 @@ from alexnet.analysis.predictions import chosen, predictions
 from alexnet.data.shards import Shards
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.comparison import Difference, paired
+from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.training.run import Run
 
@@ -137,7 +137,14 @@ def _measure(bench: Bench) -> Measured:
     ours = [1 - torch.from_numpy(same_class(queries, stored, each)) for each in found]
     difference = paired([other] * len(ours), ours)
     shared = float(np.mean([overlap(each, setting.pixels) for each in found]))
-    numbers = {"difference": difference.to_json(), "overlap": shared, "nearest": rows}
+    evaluations = [bench.evaluate(run) for run in runs]
+    numbers = {
+        "difference": difference.to_json(),
+        "overlap": shared,
+        "nearest": rows,
+        "error": sum(each.top1_error for each in evaluations) / len(evaluations),
+        "guessing": guessing(evaluations[0].labels),
+    }
     said = f"{_points(difference)} more of six neighbours are of the query's class than by pixels; {shared:.0%} in both"
     return Measured(
         numbers, said, _figures(bench, runs[0], setting, found[0]), {"Six nearest": rows}, _remarks(setting)
@@ -201,6 +208,9 @@ def _judge(numbers: Numbers) -> Verdict:
     shown = f"{_points(found)} more of the neighbours are of the query's class in the last hidden layer than by pixels "
     shown += f"(95 % from {100 * found.low:+.1f} to {100 * found.high:+.1f}, {found.images} queries, {found.seeds} "
     shown += f"seed(s)); {numbers['overlap']:.0%} are neighbours by pixels too"
+    if numbers["error"] > LEARNT * numbers["guessing"]:
+        learnt = f"errs on {numbers['error']:.3f}, and guessing on {numbers['guessing']:.3f}: it has learnt nothing"
+        return Verdict("not testable here", f"{shown}, but the network {learnt}.")
     if found.low > 0 and found.mean >= _SMALLEST and numbers["overlap"] < 0.5:
         return Verdict("reproduced", f"{shown}.")
     if numbers["overlap"] >= 0.5 or found.high < _SMALLEST:
@@ -258,7 +268,8 @@ EXPERIMENTS = (
         rule="Of the six training images nearest to a test image, the share that is of its class, in relu7 less that "
         "by pixels. Reproduced where its 95 % interval lies above 0, its mean is at least "
         f"{100 * _SMALLEST:.0f} points, and less than half of the neighbours are nearest by pixels too; not reproduced "
-        "where the interval lies below that or half or more are; else not testable here.",
+        "where the interval lies below that or half or more are; else not testable here, nor where the network has "
+        "learnt nothing.",
         reduced=Budget("reduced", epochs=0.25, seeds=2),
         measure=_measure,
         judge=_judge,

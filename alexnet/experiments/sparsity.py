@@ -11,6 +11,7 @@ from alexnet.analysis import drawing
 from alexnet.data.loader import Loader, Loading
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.comparison import LEARNT, guessing
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.rows import Rectifier
@@ -57,16 +58,23 @@ def summed(layers: dict[str, Tensor]) -> list[dict[str, Any]]:
 def _measure(bench: Bench) -> Measured:
     runs = [bench.train(bench.base, seed) for seed in bench.seeds()]
     layers = [_counted(bench, run) for run in runs]
+    evaluations = [bench.evaluate(run) for run in runs]
+    views = runs[0].recipe.views
     found = [summed(each) for each in layers]
     images = bench.prepared.counts[bench.split]
-    numbers = {"images": images, "seeds": found}
+    numbers = {
+        "images": images,
+        "seeds": found,
+        "divisor": views.divisor,
+        "error": sum(each.top1_error for each in evaluations) / len(evaluations),
+        "guessing": guessing(evaluations[0].labels),
+    }
     rows = [{"seed": seed, **row} for seed, each in enumerate(found) for row in each]
     zeros = [row["zeros"] for row in rows]
     units, dead = (sum(row[name] for row in rows) for name in ("units", "dead"))
     ours = (
         f"{dead} of {units:,} units are never positive; {min(zeros):.0%} to {max(zeros):.0%} of a layer's values are 0"
     )
-    views = runs[0].recipe.views
     divided = "" if views.divisor == 1.0 else f", divided by {views.divisor!r} of the training set"
     remarks = (
         f"Counted on {images:,} images of {bench.split}; the claim is of training examples, so a unit called dead here "
@@ -105,6 +113,11 @@ def _judge(numbers: Numbers) -> Verdict:
     worst = max(names, key=lambda name: dead[name])
     shown = f"in {worst}, the worst layer, {dead[worst]:.1%} of the units are positive in none of "
     shown += f"{numbers['images']} images ({len(numbers['seeds'])} run(s))"
+    if numbers["divisor"] != 1.0:
+        return Verdict("not testable here", f"{shown}, but of input that was divided: the claim is of undivided input.")
+    if numbers["error"] > LEARNT * numbers["guessing"]:
+        learnt = f"errs on {numbers['error']:.3f}, and guessing on {numbers['guessing']:.3f}: it has learnt nothing"
+        return Verdict("not testable here", f"{shown}, but the network {learnt}.")
     if dead[worst] <= _DEAD:
         return Verdict("reproduced", f"{shown}.")
     if numbers["images"] < _IMAGES:
@@ -137,7 +150,8 @@ EXPERIMENTS = (
         cost="full: 3 runs, shared with other experiments; reduced: 2 runs of a quarter of the epochs; then minutes",
         rule="A unit is dead if no test image makes it positive anywhere in its map. Reproduced where, in each "
         f"rectified layer, at most {_DEAD:.0%} of the units of all runs are dead; not reproduced where more are in any "
-        f"layer, on at least {_IMAGES} images; else not testable here.",
+        f"layer, on at least {_IMAGES} images; else not testable here, nor where the input is divided by anything but "
+        "1, which normalises it, nor where the network has learnt nothing.",
         reduced=Budget("reduced", epochs=0.25, seeds=2),
         measure=_measure,
         judge=_judge,

@@ -9,12 +9,20 @@ import pytest
 import torch
 from scipy import stats
 
-from alexnet.experiments.comparison import Difference, helps, of_values, paired, paired_gaps, student
+from alexnet.experiments.comparison import Difference, guessing, helps, of_values, paired, paired_gaps, student
 
 
 def errors(seed, seeds=3, images=40, share=0.4):
     random = np.random.default_rng(seed)
     return [torch.from_numpy((random.random(images) < share).astype(float)) for _ in range(seeds)]
+
+
+def test_guessing_is_the_error_of_the_most_frequent_class():
+    labels = [3, 0, 3, 1, 3, 0]
+    most = max(labels.count(label) for label in set(labels))
+    for given in (np.array(labels), torch.tensor(labels)):
+        assert guessing(given) == pytest.approx(1 - most / len(labels))
+    assert guessing(np.array([0, 1])) == 0.5
 
 
 def test_students_factor_is_scipys():

@@ -88,8 +88,9 @@ def test_shares_by_loops():
     assert overlap(one, one) == 1
 
 
-def numbers(mean, error=0.01, shared=0.1, spread=None):
-    return {"difference": Difference(mean, error, spread, 2, 1000).to_json(), "overlap": shared, "nearest": []}
+def numbers(mean, error=0.01, shared=0.1, spread=None, errs=0.5):
+    found = Difference(mean, error, spread, 2, 1000).to_json()
+    return {"difference": found, "overlap": shared, "nearest": [], "error": errs, "guessing": 0.9}
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,8 @@ def numbers(mean, error=0.01, shared=0.1, spread=None):
         (numbers(0.09, error=0.02), "not testable here"),
         (numbers(0.3, error=0.2), "not testable here"),
         (numbers(0.3, spread=0.1), "not testable here"),
+        (numbers(0.3, errs=0.82), "not testable here"),
+        (numbers(-0.2, errs=0.82), "not testable here"),
     ],
 )
 def test_the_rule(given, verdict):
@@ -121,6 +124,7 @@ def test_smoke(tmp_path):
     expected = sum(gaps) / 2 - rows["pixels"]["of the query's class"]
     assert result["numbers"]["difference"]["mean"] == pytest.approx(expected)
     assert len(result["figures"]) == 3
+    assert result["numbers"]["guessing"] == 0.9
     assert JUDGE(result["numbers"]).verdict == result["verdict"]
     calls = []
     again = reproduce("figure4", results=tmp_path, smoke=True, say=calls.append)

@@ -47,11 +47,11 @@ def test_counts_by_loops(tmp_path):
     assert rows["relu3"]["dead"] >= 1 <= rows["relu6"]["dead"]
 
 
-def numbers(*dead, images=1000, units=100):
+def numbers(*dead, images=1000, units=100, divisor=1.0, error=0.5):
     seeds = [
         [{"layer": "relu1", "units": units, "dead": 0}, {"layer": "relu6", "units": units, "dead": d}] for d in dead
     ]
-    return {"images": images, "seeds": seeds}
+    return {"images": images, "seeds": seeds, "divisor": divisor, "error": error, "guessing": 0.9}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,8 @@ def numbers(*dead, images=1000, units=100):
         (numbers(2, 1), "not reproduced"),
         (numbers(50), "not reproduced"),
         (numbers(2, 1, images=299), "not testable here"),
+        *((numbers(dead, divisor=divided), "not testable here") for dead in (1, 50) for divided in ("deviation", 58.0)),
+        *((numbers(dead, error=0.82), "not testable here") for dead in (1, 50)),
     ],
 )
 def test_the_rule(given, verdict):
@@ -78,6 +80,8 @@ def test_smoke(tmp_path):
     assert [row["layer"] for row in result["numbers"]["seeds"][1]] == LAYERS
     assert 0 < result["numbers"]["seeds"][0][0]["zeros"] < 1
     assert "divided by 'deviation'" in result["remarks"][1]
+    assert (result["verdict"], result["numbers"]["divisor"]) == ("not testable here", "deviation")
+    assert result["numbers"]["guessing"] == 0.9
     calls = []
     assert reproduce("sparsity", results=tmp_path, smoke=True, say=calls.append)["numbers"] == result["numbers"]
     assert calls == []
