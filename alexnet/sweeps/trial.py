@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import alexnet
 from alexnet import config
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
@@ -132,8 +133,11 @@ def _trained(
 def _begin(recipe: Recipe, data: Path, folder: Path, machine: Machine) -> "subprocess.Popen[str]":
     """The process that trains; in a session of its own, so that Ctrl-C comes to this process alone."""
     job = {"recipe": recipe, "data": str(data), "run": str(folder), "machine": machine}
+    # This very package, not a folder of its name where the sweep was started.
+    paths = [str(Path(alexnet.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "alexnet.sweeps.trial"],
+        [sys.executable, "-P", "-m", "alexnet.sweeps.trial"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

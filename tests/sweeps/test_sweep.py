@@ -238,6 +238,15 @@ def test_a_run_that_breaks_in_its_own_process_is_told_of(drawn, tmp_path):
         trial(small(3), {}, 0, drawn, tmp_path, Machine(devices=("cuda:9",)), stop=lambda _: False)
 
 
+def test_the_process_that_trains_is_of_this_package_wherever_it_starts(drawn, tmp_path, monkeypatch):
+    (tmp_path / "alexnet").mkdir()
+    (tmp_path / "alexnet" / "__init__.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    nowhere = Machine(devices=("cuda:99",))
+    with pytest.raises(InputError, match="cuda:99"):
+        trial(small(2), {}, 0, drawn, tmp_path / "runs", nowhere, stop=lambda _: False)
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
