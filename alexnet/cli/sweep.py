@@ -81,6 +81,9 @@ def _tell(found: Sweep, *, json: bool) -> None:
     if json:
         terminal.print_json(found.to_json())
         return
+    if not found.rows:
+        terminal.note("Other processes are still at every setting; the same command tells of them when they end.")
+        return
     table = [{name: _cell(value) for name, value in row.items() if name != "runs"} for row in found.table()]
     order = sorted(found.rows, key=lambda row: (row.state != "finished", 2.0 if row.mean is None else row.mean))
     rows = [table[found.rows.index(row)] for row in order]

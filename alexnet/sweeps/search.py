@@ -42,9 +42,10 @@ def search(
     machine: Machine,
     say: Callable[[str], object],
 ) -> list[Row]:
-    """A row for each setting tried, by this process or others, in the order of their beginnings.
+    """A row for each setting tried to its end, by this process or others, in the order of their beginnings.
 
-    Several processes may each begin a last one, so that `count` is exceeded by a few.
+    What others are still trying has none. Several processes may each begin a last one, so that `count` is exceeded by
+    a few.
 
     Raises:
         InputError: Optuna is missing.
@@ -58,8 +59,7 @@ def search(
             say(f"{settings.shown(name)}: {kind} from {values.low:g} to {values.high:g}")
     while _begun(study) < count:
         _try(study, base, data, fields, seeds, out, machine, say)
-    kept = [one.user_attrs["row"] for one in study.trials if "row" in one.user_attrs]
-    return [config.from_json(Row, row, "row") for row in kept]
+    return _rows(study)
 
 
 def _try(
@@ -139,6 +139,15 @@ def _suggested(proposed: "optuna.Trial", name: str, values: Span | Sequence[Valu
     if values.whole:
         return proposed.suggest_int(name, int(values.low), int(values.high), log=values.log)
     return proposed.suggest_float(name, values.low, values.high, log=values.log)
+
+
+def _rows(study: "optuna.Study") -> list[Row]:
+    """The rows of what was tried to its end; what was killed between its row and its end is tried again."""
+    import optuna
+
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    kept = [one.user_attrs["row"] for one in study.get_trials(states=ended)]
+    return [config.from_json(Row, row, "row") for row in kept]
 
 
 def _begun(study: "optuna.Study") -> int:

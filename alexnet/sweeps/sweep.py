@@ -38,7 +38,8 @@ def sweep(
     """The errors of `recipe` over all combinations of values, or over as many settings as a search may try.
 
     In `out` (sweeps/NAME when not given) are sweep.csv, sweep.png and the runs. What was finished there is not
-    computed again, what was stopped goes on.
+    computed again, what was stopped goes on. Where other processes are still at every setting of a search, there are
+    no rows, and nothing is written.
 
     Args:
         over: values of fields, by the command line's names; with `search` also spans.
@@ -59,11 +60,13 @@ def sweep(
         rows = _grid(recipe, data, fields, seeds, out, machine, say)
     else:
         rows = searching.search(recipe, data, fields, seeds, search, out, machine, say)
-    write_json(out / "recipe.json", config.to_json(recipe))
     named = recipe.name in recipes.names() and recipes.named(recipe.name) == recipe
     name = recipe.name if named else str(out / "recipe.json")
     words = ("alexnet", "train", name, "--data", str(data), "--run", str(out / "best"))
     found = Sweep(tuple(rows), out, words)
+    if not rows:
+        return found
+    write_json(out / "recipe.json", config.to_json(recipe))
     write_bytes(out / "sweep.csv", found.csv().encode())
     drawing.save(found.picture(), out / "sweep.png")
     return found

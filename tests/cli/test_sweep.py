@@ -84,6 +84,16 @@ def test_a_signal_is_its_exit_code(monkeypatch, capsys):
     assert "SIGTERM" in capsys.readouterr().err
 
 
+def test_where_others_are_still_at_it_that_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(alexnet, "sweep", lambda *_, **__: Sweep((), Path("o"), ("alexnet", "train")), raising=False)
+    command = ["sweep", "demo", "--data", "s", "--over", f"{RATE}=0.1..1", "--search", "2"]
+    assert cli.main(command) == 0
+    told = capsys.readouterr()
+    assert (told.out, "Other processes are still at every setting" in told.err) == ("", True)
+    assert cli.main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == []
+
+
 def test_help_needs_no_recipe(capsys):
     assert cli.main(["sweep", "--help"]) == 0
     assert "--over FIELD=VALUES" in capsys.readouterr().out

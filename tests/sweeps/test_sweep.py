@@ -328,6 +328,33 @@ def test_what_was_interrupted_is_tried_again_and_what_others_try_is_not(drawn, t
     assert optuna.trial.TrialState.WAITING not in states
 
 
+def test_while_others_are_at_every_setting_there_are_no_rows_and_no_files(drawn, tmp_path):
+    pytest.importorskip("optuna")
+    over, base = {RATE: Span(1e-4, 1e-2, log=True)}, small(1)
+    study = searching._study(base, drawn, over, 1, tmp_path)
+    one = study.ask()
+    one.set_user_attr("process", ["elsewhere", 1])
+    assert sweep(base, drawn, over, search=1, out=tmp_path, machine=MACHINE).rows == ()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("sweep", "recipe"))] == []
+
+
+def test_what_was_killed_between_its_row_and_its_end_has_one_row(drawn, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    over, base = {RATE: Span(1e-4, 1e-2, log=True)}, small(1)
+    study = searching._study(base, drawn, over, 1, tmp_path)
+    one = study.ask()
+    rate = one.suggest_float(RATE, 1e-4, 1e-2, log=True)
+    one.set_user_attr("process", [searching.socket.gethostname(), _dead()])
+    one.set_user_attr("row", config.to_json(row(rate, 0.5)))
+
+    def pretended(base, setting, seed, *_, **__):
+        return trials.Trial(setting, base, Path("run"), "finished", ({"validation": {"top1_error": 0.5}},))
+
+    monkeypatch.setattr(searching, "trial", pretended)
+    found = sweep(base, drawn, over, search=1, out=tmp_path, machine=MACHINE)
+    assert [each.setting[RATE] for each in found.rows] == [rate]
+
+
 def _dead():
     """The number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
