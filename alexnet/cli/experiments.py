@@ -12,7 +12,7 @@ from alexnet.cli import terminal
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.experiments import page
-from alexnet.experiments.reproduce import State, states
+from alexnet.experiments.reproduce import State, serves, states
 from alexnet.training.recipe import Machine
 
 _MACHINE = Machine()
@@ -81,8 +81,7 @@ def _served(results: Path, data: Path | None, smoke: bool) -> list[str]:
     """The experiments that the given data serve; with `smoke`, all."""
     needs = {"nothing"}
     if data:
-        size = PreparedSet.open(data).size
-        needs.add("cifar10" if size == 32 else "photographs")
+        needs.add(serves(PreparedSet.open(data)))
     return [state.experiment.name for state in states(results) if smoke or state.experiment.needs in needs]
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from alexnet import config, devices, distributed
+from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.experiments import pictures, result
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.catalogue import EXPERIMENTS
-from alexnet.experiments.experiment import Experiment
+from alexnet.experiments.experiment import Experiment, Needs
 from alexnet.training.recipe import Machine
 
 SMOKE = Budget("smoke", epochs=0.0, width=1 / 32, seeds=2)
@@ -60,7 +61,7 @@ def reproduce(
         say: told of each run before it begins.
 
     Raises:
-        InputError: there is no such experiment, it needs data, or torchrun spread it.
+        InputError: there is no such experiment, it needs data or other data, or torchrun spread it.
     """
     distributed.require_alone("reproduce")
     experiment = find(name)
@@ -95,6 +96,11 @@ def find(name: str) -> Experiment:
     return EXPERIMENTS[names.index(name)]
 
 
+def serves(prepared: PreparedSet) -> Needs:
+    """What a prepared set is to experiments: CIFAR-10 where its images have 32 pixels a side, else photographs."""
+    return "cifar10" if prepared.size == 32 else "photographs"
+
+
 def _budget(experiment: Experiment, machine: Machine, smoke: bool) -> Budget:
     if smoke:
         return SMOKE
@@ -107,9 +113,16 @@ def _prepared(experiment: Experiment, data: str | Path | None, place: Path, smok
     if smoke:
         draw = pictures.cifar10 if experiment.needs == "cifar10" else pictures.photographs
         return draw(place / experiment.needs).path
+    kind = "CIFAR-10" if experiment.needs == "cifar10" else "photographs"
     if data is None:
-        kind = "CIFAR-10" if experiment.needs == "cifar10" else "photographs"
         raise InputError(f"{experiment.name} needs a prepared set of {kind}: --data PREPARED, or --smoke for a trial.")
+    found = PreparedSet.open(Path(data))
+    if serves(found) != experiment.needs:
+        size = f"{found.size}x{found.size}"
+        raise InputError(
+            f"{experiment.name} needs a prepared set of {kind}, but the images of {data} are {size}: "
+            "another --data, or --smoke for a trial."
+        )
     return Path(data)
 
 

@@ -57,6 +57,19 @@ def test_without_data_it_says_which(only, tmp_path):
         reproduce.reproduce("fake", results=tmp_path)
 
 
+@pytest.mark.parametrize(("needs", "other"), [("photographs", "cifar10"), ("cifar10", "photographs")])
+def test_another_kind_of_set_is_refused_before_anything_is_measured(monkeypatch, tmp_path, needs, other):
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (fake(needs),))
+    data = getattr(pictures, other)(tmp_path / "set", 50, 10).path
+    kind, size = {"photographs": ("photographs", "32x32"), "cifar10": ("CIFAR-10", "256x256")}[needs]
+    with pytest.raises(InputError, match=f"fake needs a prepared set of {kind}, but the images of .* are {size}"):
+        reproduce.reproduce("fake", data, results=tmp_path / "results", machine=Machine(devices=("cpu",)))
+    assert not (tmp_path / "results" / "fake.json").exists()
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (fake(other),))
+    reproduce.reproduce("fake", data, results=tmp_path / "results", machine=Machine(devices=("cpu",)))
+    assert (tmp_path / "results" / "fake.json").exists()
+
+
 def test_the_budget_is_the_machines_the_trials_or_the_callers(only, tmp_path):
     data = pictures.photographs(tmp_path / "set", train=10, val=10).path
 
