@@ -131,9 +131,9 @@ def _claim(out: Path, description: dict[str, Any]) -> None:
     """
     file = out / "baseline.json"
     if file.exists():
-        found = config.difference(files.read_json(file), config.to_json(description))
+        found = config.difference(config.to_json(description), files.read_json(file))
         if found:
-            name, theirs, ours = found[0]
+            name, ours, theirs = found[0]
             raise InputError(f"{out} holds another baseline ({name} is {theirs!r}, not {ours!r}); give another --out.")
     elif out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty and holds no baseline; give another --out.")

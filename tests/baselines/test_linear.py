@@ -71,7 +71,7 @@ def test_it_learns_and_scores():
     found = linear.fit(vectors, labels, np.arange(N), K, Descent(), seed=0)
     scores = linear.scores(torch.from_numpy(vectors), found)
     assert scores.shape == (N, K)
-    assert (scores.argmax(1).numpy() == labels).mean() > 0.8
+    assert (scores.argmax(1).numpy() == labels).mean() > 0.7
     first = vectors[0].astype(np.float64) @ found.weights[1].double().numpy() + found.biases[1].item()
     assert scores[0, 1].item() == pytest.approx(first, rel=1e-4)
 
