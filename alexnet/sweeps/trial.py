@@ -74,6 +74,8 @@ def trial(
 ) -> Trial:
     """The run of `base` with `setting` and `seed` in a folder below `runs`; begun, gone on with, or found there.
 
+    What it was resumed from is deleted once it is finished.
+
     Args:
         stop: asked after each epoch, in order, with the epochs so far: whether the run ends here.
         say: told of the run before it trains.
@@ -94,7 +96,23 @@ def trial(
     except NotFinite as error:
         write_json(note, {"why": str(error)})
         return Trial(setting, recipe, folder, "broken", tuple(_epochs(folder)))
+    if not stopped:
+        _lighten(folder, len(lines))
     return Trial(setting, recipe, folder, "stopped" if stopped else "finished", tuple(lines))
+
+
+def _lighten(folder: Path, epochs: int) -> None:
+    """Nothing; what a finished run was resumed from is deleted, as experiments do: 1 GB of the paper's network.
+
+    Their note is left, too, so that one that shares the run does not train it anew.
+    """
+    saved = sorted((folder / "checkpoints").glob("step-*.json"))
+    # The journal tells of the last epoch before its weights are written.
+    if not saved or not read_json(saved[-1])["position"]["finished"]:
+        return
+    write_json(folder / "finished.json", {"epochs": epochs})
+    for file in sorted((folder / "checkpoints").glob("step-*")):
+        file.unlink()
 
 
 def _trained(

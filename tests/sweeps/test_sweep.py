@@ -16,7 +16,7 @@ import pytest
 import alexnet
 from alexnet import cli, config, recipes
 from alexnet.errors import InputError
-from alexnet.experiments import pictures
+from alexnet.experiments import bench, pictures
 from alexnet.sweeps import search as searching
 from alexnet.sweeps import settings
 from alexnet.sweeps import trial as trials
@@ -136,6 +136,25 @@ def test_a_grid_is_every_combination_for_every_seed_and_is_kept(drawn, tmp_path,
 
     monkeypatch.setattr(trials, "train", lambda *_: pytest.fail("what is finished is not trained again"))
     assert sweep(small(1), drawn, over, seeds=2, out=tmp_path, machine=MACHINE) == found
+
+
+def test_a_finished_run_keeps_its_weights_alone_and_an_experiment_finds_it_finished(drawn, tmp_path, monkeypatch):
+    base = small(1)
+    found = trial(base, {}, 0, drawn, tmp_path, MACHINE)
+    assert (found.run / "weights.safetensors").is_file()
+    assert not list((found.run / "checkpoints").glob("step-*"))
+    monkeypatch.setattr(bench, "train", lambda *_: pytest.fail("what is finished is not trained again"))
+    shared = bench.Bench(drawn, tmp_path, bench.Budget("full", seeds=1), MACHINE)
+    assert shared.train(base, 0).path == found.run
+
+
+def test_a_run_killed_before_its_last_weights_keeps_what_it_goes_on_from(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    saved = tmp_path / "checkpoints" / "step-000000001.json"
+    saved.write_text(json.dumps({"position": {"finished": False}}))
+    trials._lighten(tmp_path, 1)
+    assert saved.is_file()
+    assert not (tmp_path / "finished.json").exists()
 
 
 def test_a_run_that_breaks_is_a_row_that_cannot_be_best(drawn, tmp_path, monkeypatch):
