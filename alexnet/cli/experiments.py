@@ -14,6 +14,7 @@ from alexnet.errors import InputError
 from alexnet.experiments import page
 from alexnet.experiments.reproduce import State, serves, states
 from alexnet.training.recipe import Machine
+from alexnet.training.train import Stopped
 
 _MACHINE = Machine()
 _RESULTS = Path("results/experiments")
@@ -41,7 +42,8 @@ def reproduce(arguments: list[str]) -> int:
 
         Examples: `alexnet reproduce`, `alexnet reproduce figure1 --data cifar10`, `alexnet reproduce all --smoke`.
         What was finished is not computed again. The exit code is 0 whatever the verdict; with `all`, an experiment
-        that fails is told of, the others go on, and the exit code is 1.
+        that fails is told of, the others go on, and the exit code is 1. Stopped by a signal, all is saved, and the
+        exit code is 128 and its number, as of `train`.
 
         Args:
             name: an experiment from the list, or `all`: every one that the data serve.
@@ -65,11 +67,14 @@ def reproduce(arguments: list[str]) -> int:
         def run(each: str) -> dict[str, Any]:
             return alexnet.reproduce(each, data, say=terminal.note, **options, **places)
 
-        if name == "all":
-            code = _all(_served(results, data, smoke), run, json=json)
-        else:
-            _tell(run(name), json=json)
-            code = 0
+        try:
+            if name == "all":
+                code = _all(_served(results, data, smoke), run, json=json)
+            else:
+                _tell(run(name), json=json)
+                code = 0
+        except Stopped as stopped:
+            return terminal.fail(str(stopped), 128 + stopped.signal)
         if write:
             _write(write, states(results), results)
         return code
@@ -86,13 +91,18 @@ def _served(results: Path, data: Path | None, smoke: bool) -> list[str]:
 
 
 def _all(names: list[str], run: Callable[[str], dict[str, Any]], *, json: bool) -> int:
-    """The exit code: 1 where one of them failed, which keeps none of the others."""
+    """The exit code: 1 where one of them failed, in whatever way, which keeps none of the others."""
     code = 0
     for name in names:
         try:
             result = run(name)
+        except Stopped:
+            raise
         except InputError as error:
             code = terminal.fail(f"{name}: {error}", 1)
+        except Exception as error:
+            where = f"`alexnet reproduce {name} --traceback` shows where"
+            code = terminal.fail(f"{name}: {type(error).__name__}: {error} ({where})", 1)
         else:
             _tell(result, json=json)
     return code

@@ -1,5 +1,6 @@
 """Experiments by name: listed with their state, run and resumed, each leaving a result file."""
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -61,7 +62,8 @@ def reproduce(
         say: told of each run before it begins.
 
     Raises:
-        InputError: there is no such experiment, it needs data or other data, or torchrun spread it.
+        InputError: there is no such experiment, it needs data or other data, `results` cannot be written, or torchrun
+            spread it.
     """
     distributed.require_alone("reproduce")
     experiment = find(name)
@@ -70,10 +72,12 @@ def reproduce(
     given = {"seeds": seeds, "epochs": epochs, "width": width}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if changes:
-        budget = replace(budget, name="chosen", **changes)
+        # A trial stays one: by its name, rivals are fitted coarsely.
+        budget = replace(budget, name="smoke" if smoke else "chosen", **changes)
     if machine.threads:
         torch.set_num_threads(machine.threads)  # `train` does so too, but finished runs are only looked at
     place = results / "smoke" if smoke else results
+    _writable(place)
     prepared = _prepared(experiment, data, place, smoke)
     pretrain = _pretraining(pretrain_data, place, smoke)
     bench = Bench(prepared, place / "runs", budget, machine, pretrain, say)
@@ -99,6 +103,16 @@ def find(name: str) -> Experiment:
 def serves(prepared: PreparedSet) -> Needs:
     """What a prepared set is to experiments: CIFAR-10 where its images have 32 pixels a side, else photographs."""
     return "cifar10" if prepared.size == 32 else "photographs"
+
+
+def _writable(folder: Path) -> None:
+    """Nothing; the folder is there and takes files, which is better known before hours of training than after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} takes no results ({error.strerror}); --results names another folder.") from error
 
 
 def _budget(experiment: Experiment, machine: Machine, smoke: bool) -> Budget:

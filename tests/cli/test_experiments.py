@@ -1,6 +1,7 @@
 """reproduce: the list, one by name, all that the data serve, and the page."""
 
 import json
+import signal
 
 import pytest
 
@@ -11,6 +12,7 @@ from alexnet.experiments import page, pictures
 from alexnet.experiments.catalogue import EXPERIMENTS
 from alexnet.files import write_json
 from alexnet.training.recipe import Machine
+from alexnet.training.train import Stopped
 
 NAMES = [experiment.name for experiment in EXPERIMENTS]
 
@@ -23,15 +25,27 @@ def result(name):
     return {"experiment": name, "verdict": "reproduced", "budget": budget, **words, **machine, **parts}
 
 
+FAILURES = {
+    "towers": InputError("the network broke."),
+    "overlap": RuntimeError("out of memory"),
+    "dropout": Stopped(signal.SIGTERM),
+}
+
+
 @pytest.fixture
-def called(monkeypatch):
-    """The names that alexnet.reproduce was called with and its other arguments; "towers" fails."""
+def failing():
+    return {"towers"}
+
+
+@pytest.fixture
+def called(monkeypatch, failing):
+    """The names that alexnet.reproduce was called with and its other arguments; those in `failing` fail."""
     calls = []
 
     def fake(name, data, **options):
         calls.append((name, data, options))
-        if name == "towers":
-            raise InputError("the network broke.")
+        if name in failing:
+            raise FAILURES[name]
         return result(name)
 
     monkeypatch.setattr(alexnet, "reproduce", fake, raising=False)
@@ -86,6 +100,23 @@ def test_all_goes_on_after_one_that_fails_and_is_1(called, tmp_path, capsys):
     done = [json.loads(line)["experiment"] for line in told.out.splitlines()]
     assert done == [name for name in NAMES if name != "towers"]
     assert "towers: the network broke." in told.err
+
+
+@pytest.mark.parametrize("failing", [{"towers", "overlap"}])
+def test_whatever_fails_the_others_go_on(called, tmp_path, capsys):
+    assert cli.main(["reproduce", "all", "--smoke", "--json", "--results", str(tmp_path)]) == 1
+    assert [name for name, _, _ in called] == NAMES
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == len(NAMES) - 2
+    assert "overlap: RuntimeError: out of memory (`alexnet reproduce overlap --traceback` shows where)" in told.err
+
+
+@pytest.mark.parametrize("failing", [{"dropout"}])
+@pytest.mark.parametrize("name", ["dropout", "all"])
+def test_a_signal_ends_it_with_the_code_of_train(called, tmp_path, capsys, name):
+    assert cli.main(["reproduce", name, "--smoke", "--results", str(tmp_path)]) == 128 + signal.SIGTERM
+    assert [each for each, _, _ in called][-1] == "dropout"
+    assert "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["photographs", "cifar10"])

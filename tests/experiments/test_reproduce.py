@@ -1,5 +1,6 @@
 """The catalogue: found by name, run on what is given, and all of it as a trial that computes nothing twice."""
 
+import errno
 import json
 import os
 
@@ -81,8 +82,24 @@ def test_the_budget_is_the_machines_the_trials_or_the_callers(only, tmp_path):
     assert budget() == {"name": "reduced", "epochs": 0.5, "width": 0.25, "seeds": 2}
     assert budget(seeds=5, width=1.0) == {"name": "chosen", "epochs": 0.5, "width": 1.0, "seeds": 5}
     assert budget(pretrain_data=data)["name"] == "reduced"
+    trial = reproduce.reproduce("fake", results=tmp_path, smoke=True, seeds=1, width=1 / 16)["numbers"]["budget"]
+    assert trial == {"name": "smoke", "epochs": 0.0, "width": 1 / 16, "seeds": 1}
     with pytest.raises(InputError, match="at least one seed"):
         budget(seeds=0)
+
+
+def test_a_folder_that_takes_no_results_is_told_of_before_anything_is_measured(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (fake("nothing"),))
+    with pytest.raises(InputError, match=r"file/results takes no results .*--results names another folder"):
+        reproduce.reproduce("fake", results=tmp_path / "file" / "results")
+    monkeypatch.setattr(reproduce.tempfile, "TemporaryFile", refused)
+    with pytest.raises(InputError, match=r"takes no results \(Read-only file system\)"):
+        reproduce.reproduce("fake", results=tmp_path / "results")
+
+
+def refused(dir):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
 
 
 def test_the_state_of_each_is_its_result(tmp_path):
