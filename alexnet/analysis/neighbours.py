@@ -7,6 +7,7 @@ import numpy as np
 from alexnet.errors import InputError
 
 _VALUES = 1 << 24  # of one block in float64: 128 MiB
+_ROWS = 4096  # of one block at most: the distances of two blocks are as many values
 _SPARE = 10  # candidates kept beyond those asked for
 
 
@@ -41,7 +42,7 @@ def nearest(queries: np.ndarray, stored: np.ndarray, count: int = 6) -> Neighbou
     keep = min(count, len(stored))
     if not len(queries) or not keep:
         return Neighbours(np.empty((len(queries), keep), np.int64), np.empty((len(queries), keep)))
-    rows = max(1, _VALUES // max(1, queries.shape[1]))
+    rows = min(_ROWS, max(1, _VALUES // max(1, queries.shape[1])))
     centre = np.asarray(stored[:rows], np.float64).mean(0)
     parts = [_block(queries[i : i + rows], stored, centre, keep, rows) for i in range(0, len(queries), rows)]
     return Neighbours(np.concatenate([p.indices for p in parts]), np.concatenate([p.distances for p in parts]))

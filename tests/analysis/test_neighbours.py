@@ -1,6 +1,7 @@
 """Nearest vectors against distances written as loops: the same places and the same numbers, whatever the blocks."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -34,6 +35,19 @@ def test_agrees_with_loops_whatever_the_blocks(monkeypatch, values, offset):
     assert found.indices.tolist() == places
     np.testing.assert_allclose(found.distances, distances, rtol=1e-12)
     assert found.distances.dtype == np.float64
+
+
+def test_memory_is_that_of_blocks_also_for_short_vectors(monkeypatch):
+    """All distances at once would be 8 MB, and several arrays are of their shape."""
+    monkeypatch.setattr(neighbours, "_ROWS", 32)
+    queries, stored = drawn(320, 2, seed=1), drawn(3200, 2)
+    tracemalloc.start()
+    try:
+        found = nearest(queries, stored, 3)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert found.indices[:9].tolist() == by_loops(queries[:9], stored, 3)[0]
 
 
 @pytest.mark.parametrize("values", [14, 1 << 24])
