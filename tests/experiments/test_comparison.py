@@ -77,7 +77,7 @@ def test_19_of_20_intervals_hold_the_true_difference(seeds, independent):
     assert held / trials == pytest.approx(0.95, abs=0.025)
 
 
-def test_with_one_seed_images_alone_are_uncertain():
+def test_one_seed_tells_of_one_network_and_not_of_two():
     found = paired(errors(0, 1), errors(1, 1))
     assert (found.spread, found.freedom) == (None, None)
     assert found.reach == pytest.approx(1.96 * found.standard_error)
