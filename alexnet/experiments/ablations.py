@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from alexnet.analysis import drawing
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.comparison import Difference, helps, of_values, paired, paired_gaps
+from alexnet.experiments.comparison import LEARNT, Difference, guessing, helps, of_values, paired, paired_gaps
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training.recipe import Recipe
@@ -28,7 +28,6 @@ COST = (
     "full: 2 recipes x 3 seeds, whole schedules; reduced: an eighth of the width, 3 of 40 epochs, 3 seeds, "
     "8 minutes on one core with AMX; the runs with everything on are shared"
 )
-GUESSING = 0.9  # of the error of always the same answer: above it a network has learnt nothing
 _FITS = 0.5  # of that error on training images: above it nothing can have overfitted
 
 
@@ -122,11 +121,6 @@ def differences(bare: list[Seen], full: list[Seen]) -> dict[str, Difference]:
     }
 
 
-def guessing(found: Evaluation) -> float:
-    """The error of always answering the class that is most frequent in what was evaluated."""
-    return 1 - float(found.class_images.max()) / found.images
-
-
 def photographs(bench: Bench) -> str:
     """The remark that says what the photographs are."""
     prepared = bench.prepared
@@ -186,9 +180,9 @@ def _measure(
     numbers = {
         "differences": {name: difference.to_json() for name, difference in found.items()},
         "error": sum(run.test.top1_error for run in full) / len(full),
-        "guessing": guessing(full[0].test),
+        "guessing": guessing(full[0].test.labels),
         "bare training error": sum(run.training.top1_error for run in bare) / len(bare),
-        "guessing in training": guessing(bare[0].training),
+        "guessing in training": guessing(bare[0].training.labels),
     }
     shown = f"{full[0].training.images:,} training images and {full[0].test.images:,} others, centre view, no dropout."
     return Measured(
@@ -202,7 +196,7 @@ def _measure(
 
 def _judge(numbers: Numbers, what: str, effect: Effect, smallest: float) -> Verdict:
     error, chance = numbers["error"], numbers["guessing"]
-    if error > GUESSING * chance:
+    if error > LEARNT * chance:
         reason = f"the network with everything errs on {error:.3f} where always the same answer errs on {chance:.3f}."
         return Verdict("not testable here", reason)
     error, chance = numbers["bare training error"], numbers["guessing in training"]

@@ -13,9 +13,9 @@ from alexnet.data.loader import Loader, Loading
 from alexnet.data.views import centre_view
 from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import Classifier
-from alexnet.experiments.ablations import COST, GUESSING, REDUCED, Ablation, ablation, photographs, without
+from alexnet.experiments.ablations import COST, REDUCED, Ablation, ablation, photographs, without
 from alexnet.experiments.bench import Bench, epochs
-from alexnet.experiments.comparison import Difference, helps, of_values, paired
+from alexnet.experiments.comparison import LEARNT, Difference, guessing, helps, of_values, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model import rows
 from alexnet.model.network import Network
@@ -92,7 +92,7 @@ def _measure_masks(bench: Bench) -> Measured:
         "distance": _mean([distance(one["halved"], one["geometric"]) for one in found]),
         "single": _mean([distance(one["single"], one["geometric"]) for one in found]),
         "error": _mean([float(error.mean()) for error in errors["geometric"]]),
-        "guessing": 1 - float(found[0]["labels"].bincount().max()) / len(found[0]["labels"]),
+        "guessing": guessing(found[0]["labels"]),
     }
     table = [
         {
@@ -115,7 +115,7 @@ def _judge_masks(numbers: Numbers) -> Verdict:
         f"halving errs {100 * found.mean:+.2f} points more than the geometric mean, 95 % from {100 * found.low:+.2f} "
         f"to {100 * found.high:+.2f}; its probabilities are {near:.2f} of a single mask's distance away"
     )
-    if numbers["error"] > GUESSING * numbers["guessing"]:
+    if numbers["error"] > LEARNT * numbers["guessing"]:
         return Verdict("not testable here", f"{reason}; but the network has learnt next to nothing.")
     if found.low > -_WITHIN and found.high < _WITHIN and near <= _NEAR:
         return Verdict("reproduced", f"{reason}.")
@@ -143,7 +143,9 @@ def _measure_iterations(bench: Bench) -> Measured:
         name: [_validation(bench.train(recipe(bench), seed)) for seed in bench.seeds()]
         for name, recipe in (("with", lambda b: b.base), ("without", without(dropout=0.0)))
     }
-    chance = 1 - 1 / len(bench.prepared.classes)
+    # Without a validation split the training error is shown, which decides nothing.
+    split = "val" if bench.prepared.counts.get("val") else "train"
+    chance = guessing(bench.prepared.split(split).labels)
     pairs = list(zip(curves["with"], curves["without"], strict=True))
     targets = [max(a[-1], b[-1]) for a, b in pairs]
     taken = {
@@ -156,20 +158,24 @@ def _measure_iterations(bench: Bench) -> Measured:
         {"seed": seed, "error reached": target, "epochs with": a, "epochs without": b}
         for seed, (target, a, b) in enumerate(zip(targets, taken["with"], taken["without"], strict=True))
     ]
-    numbers = {"difference": found.to_json(), "error": _mean(targets), "guessing": chance}
-    note = "Converged is: at the validation error at which the worse of the two networks ends; both learn by one "
+    numbers = {"difference": found.to_json(), "error": _mean(targets), "guessing": chance, "split": split}
+    kind = "validation" if split == "val" else "training"
+    note = f"Converged is: at the {kind} error at which the worse of the two networks ends; both learn by one "
     note += "schedule, whose rates fall to the same end."
     return Measured(
         numbers,
         f"{2**found.mean:.2f} times the epochs (95 %: {2**found.low:.2f} to {2**found.high:.2f})",
-        {"curves": _drawn(curves, chance)},
-        {"Epochs to the same validation error": table},
+        {"curves": _drawn(curves, chance, f"{kind.capitalize()} error")},
+        {f"Epochs to the same {kind} error": table},
         (note, photographs(bench)),
     )
 
 
 def _judge_iterations(numbers: Numbers) -> Verdict:
-    if numbers["error"] > GUESSING * numbers["guessing"]:
+    if numbers["split"] != "val":
+        reason = "the set has no validation split, and the training error of a network with dropout is of its masks."
+        return Verdict("not testable here", reason)
+    if numbers["error"] > LEARNT * numbers["guessing"]:
         return Verdict("not testable here", f"a network ends at a validation error of {numbers['error']:.3f}.")
     found = Difference.from_json(numbers["difference"])
     return helps(found, _SLOWER, "training without dropout", "doublings of the epochs", 1)
@@ -180,7 +186,7 @@ def _validation(run: Run) -> list[float]:
     return [float((line["validation"] or line["training"])["top1_error"]) for line in epochs(run)]
 
 
-def _drawn(curves: dict[str, list[list[float]]], chance: float) -> Figure:
+def _drawn(curves: dict[str, list[list[float]]], chance: float, what: str) -> Figure:
     figure = drawing.figure(7, 3)
     axes = drawing.plain(figure.subplots())
     for (name, runs), colour in zip(curves.items(), (drawing.BLUE, drawing.ORANGE), strict=True):
@@ -189,7 +195,7 @@ def _drawn(curves: dict[str, list[list[float]]], chance: float) -> Figure:
             axes.plot(range(len(errors) + 1), [chance, *errors], color=colour, label=label, linewidth=1.4)
     axes.set_xlabel("epochs", fontsize=8, color=drawing.INK)
     axes.legend(fontsize=8, frameon=False)
-    drawing.title(axes, "Validation error")
+    drawing.title(axes, what)
     return figure
 
 
@@ -216,7 +222,8 @@ EXPERIMENTS = (
         COST,
         "Epochs to the validation error at which the worse of the two ends, with dropout over without: reproduced "
         "where the 95 % interval over seeds lies above 1 and the mean (of logarithms) is at least 1.5; not reproduced "
-        "where the interval lies below 1.5; else not testable here, nor where a network has learnt nothing.",
+        "where the interval lies below 1.5; else not testable here, nor where a network has learnt nothing or the set "
+        "has no validation split.",
         REDUCED,
         _measure_iterations,
         _judge_iterations,

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -13,14 +12,13 @@ from torch import Tensor
 from alexnet import recipes
 from alexnet.analysis import drawing
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.comparison import Difference, paired
+from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training.recipe import Recipe
 from alexnet.training.schedule import Plateau
 
 _WITHIN = 0.01
-_GUESSING = 0.9  # of the error of always the same answer: above it a network has learnt nothing
 _WHOLE = "all of them: code-2012"
 # What belongs together; a section or a field stands for all below it. A difference that none names stands alone.
 _TOGETHER: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -109,13 +107,12 @@ def _measure(bench: Bench) -> Measured:
                 "95 %": f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}",
             }
         )
-    labels = np.bincount(bench.prepared.split(bench.split).labels)
     numbers = {
         "whole": gaps[_WHOLE].to_json(),
         "alone": {name: gaps[name].to_json() for name in found},
         "text": rows[0]["top-1 error, text"],
         "code": rows[0]["with the code's"],
-        "guessing": float(1 - labels.max() / labels.sum()),
+        "guessing": guessing(bench.prepared.split(bench.split).labels),
     }
     whole = gaps[_WHOLE]
     ours = f"text {numbers['text']:.1%}, code {numbers['code']:.1%} of top-1 error, centre view: "
@@ -166,7 +163,7 @@ def judge(numbers: Numbers) -> Verdict:
     low, high, mean = whole.low, whole.high, whole.mean
     both = f"text {numbers['text']:.1%}, code {numbers['code']:.1%} of top-1 error"
     shown = f"{both}: {100 * mean:+.1f} points apart, 95 % from {100 * low:+.1f} to {100 * high:+.1f}"
-    if min(numbers["text"], numbers["code"]) > _GUESSING * numbers["guessing"]:
+    if min(numbers["text"], numbers["code"]) > LEARNT * numbers["guessing"]:
         return Verdict("not testable here", f"Neither learnt: {both}, and guessing has {numbers['guessing']:.1%}.")
     if not math.isfinite(whole.reach):
         return Verdict("not testable here", f"{both}: {100 * mean:+.1f} points apart; one run of each cannot tell.")

@@ -1,11 +1,13 @@
 """Means over masks against whole networks, epochs to an error by hand, and the rules' verdicts."""
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from alexnet import randomness
+from alexnet import randomness, recipes
 from alexnet.experiments import dropout
 from alexnet.experiments.comparison import Difference
 from alexnet.experiments.dropout import distance, masked, reached
@@ -94,7 +96,30 @@ def test_the_rule_of_the_mean_network(mean, spread, near, error, verdict):
 )
 def test_the_rule_of_iterations(ratio, spread, error, verdict):
     numbers = {"difference": difference(math.log2(ratio), spread), "error": error, "guessing": 0.9}
-    assert RULES["dropout-iterations"](numbers).verdict == verdict
+    assert RULES["dropout-iterations"]({**numbers, "split": "val"}).verdict == verdict
+    found = RULES["dropout-iterations"]({**numbers, "split": "train"})
+    assert (found.verdict, "no validation split" in found.reason) == ("not testable here", True)
+
+
+@pytest.mark.parametrize(("split", "chance"), [("val", 0.3), ("train", 0.4)])
+def test_epochs_are_counted_from_guessing_the_most_frequent_class(split, chance):
+    """Of two classes that are not equally frequent, and on the training images where there are no others."""
+    labels = {"val": np.array([0] * 7 + [1] * 3), "train": np.array([1] * 6 + [0] * 4)}
+    counts = {name: len(labels[name]) for name in ("train", split)}
+    prepared = SimpleNamespace(counts=counts, classes="ab", split=lambda name: SimpleNamespace(labels=labels[name]))
+    whole = [{"event": "epoch", "validation": {"top1_error": 0.2}, "training": {"top1_error": 0.1}}]
+    if split == "train":
+        whole = [{**line, "validation": None} for line in whole]
+    run = SimpleNamespace(journal=lambda: whole)
+    bench = SimpleNamespace(
+        prepared=prepared, seeds=lambda: range(2), train=lambda recipe, seed: run, base=recipes.named("imagenette")
+    )
+    measured = dropout.EXPERIMENTS[1].measure(bench)
+    assert measured.numbers["guessing"] == pytest.approx(chance)
+    assert (measured.numbers["split"], measured.numbers["error"]) == (split, 0.2 if split == "val" else 0.1)
+    (axes,) = measured.figures["curves"].axes
+    assert axes.lines[0].get_ydata()[0] == pytest.approx(chance)
+    assert ("Epochs to the same training error" in measured.tables) == (split == "train")
 
 
 @pytest.mark.slow
