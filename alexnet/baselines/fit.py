@@ -198,18 +198,21 @@ def _descend(fitting: _Fitting, kind: Kind, stage: str, mapped: np.ndarray, rows
 
 @contextmanager
 def _stage(fitting: _Fitting, kind: Kind, stage: str, total: int) -> Iterator[Callable[[int], object]]:
-    """What is told of each picture done; the seconds that the stage took are noted when it ends."""
+    """What is told of each picture done; the seconds of the stage, over all calls, are noted when it ends or fails."""
     begun, computed = time.perf_counter(), time.process_time()
-    with fitting.progress(f"{kind} {stage}", total) as advance:
-        yield advance
-    note = fitting.folder / "timing.json"
-    known = files.read_json(note) if note.exists() else {}
-    taken = {
-        "seconds": round(time.perf_counter() - begun, 1),
-        "processor_seconds": round(time.process_time() - computed, 1),
-        "threads": fitting.threads,
-    }
-    files.write_json(note, {**known, f"{kind} {stage}": taken})
+    try:
+        with fitting.progress(f"{kind} {stage}", total) as advance:
+            yield advance
+    finally:
+        note, name = fitting.folder / "timing.json", f"{kind} {stage}"
+        known = files.read_json(note) if note.exists() else {}
+        before = known.get(name, {"seconds": 0.0, "processor_seconds": 0.0})
+        taken = {
+            "seconds": round(before["seconds"] + time.perf_counter() - begun, 1),
+            "processor_seconds": round(before["processor_seconds"] + time.process_time() - computed, 1),
+            "threads": fitting.threads,
+        }
+        files.write_json(note, {**known, name: taken})
 
 
 def _finish(fitting: _Fitting) -> None:

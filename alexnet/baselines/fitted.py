@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,8 @@ class Baseline:
         numbers = (loss, top1, top5, seen, "centre", len(self._channels))
         answers = scores.argmax(1)
         evaluation = Evaluation(*numbers, self.classes, labels, answers, figures[0], figures[1], shards.paths)  # type: ignore[arg-type]
+        told = {"path": str(Path(data).resolve()), "fingerprint": prepared.fingerprint}
+        evaluation = replace(evaluation, split=split, data=told)
         return Measured(evaluation, clock / max(1, seen), processor / max(1, seen), threads)
 
     def _joined(self, classes: tuple[ClassName, ...]) -> Tensor:

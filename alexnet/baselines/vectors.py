@@ -108,6 +108,8 @@ def write(
     done = files.read_json(note)["images"] if note.exists() and path.exists() else 0
     shape = (len(indices), length(pipeline, kind))
     if not done:
+        # Without its file the note would count the zeros of a new one as done.
+        note.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         _require_room(path.parent, 2 * shape[0] * shape[1])
     mapped = (

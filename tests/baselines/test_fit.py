@@ -1,5 +1,6 @@
 """A rival fitted to small drawn pictures: it learns, goes on after a kill to the same bytes, and tells all of it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -76,6 +77,8 @@ def test_fisher_vectors_tell_stripes_apart(prepared, fitted):
     assert 0 < told["loss"] < 0.69
     assert (told["images"], told["views"], told["models"], told["threads"]) == (12, "whole", 2, 2)
     assert told["seconds_per_image"] > 0
+    assert told["split"] == "val"
+    assert told["data"] == {"path": str(prepared), "fingerprint": PreparedSet.open(prepared).fingerprint}
     assert not list(fitted.rglob("*.npy"))
     assert (fitted / "sift" / "mixture.safetensors").is_file()
 
@@ -116,8 +119,6 @@ def test_stopped_in_any_stage_it_goes_on_to_the_same_result(prepared, fitted, tm
         pass
 
     def progress(now, total):
-        import contextlib
-
         @contextlib.contextmanager
         def told():
             def advance(count):
@@ -138,8 +139,6 @@ def test_stopped_in_any_stage_it_goes_on_to_the_same_result(prepared, fitted, tm
     seen = []
 
     def noted(now, total):
-        import contextlib
-
         seen.append(now)
         return contextlib.nullcontext(lambda _: None)
 
@@ -173,6 +172,36 @@ def test_per_class_takes_the_first_of_an_order_drawn_by_the_seed():
     assert set(vectors.first_of_each_class(labels, 10, seed=2)) != set(few)
     assert len(vectors.first_of_each_class(labels, None, 0)) == 300
     assert len(vectors.first_of_each_class(labels, 1000, 0)) == 300
+
+
+def test_the_seconds_of_a_stage_are_those_of_all_calls(prepared, tmp_path):
+    fitting = fit._Fitting(FISHER, None, np.arange(1), 1, tmp_path, 0, 1, lambda *_: contextlib.nullcontext())
+    for seconds in (0.4, 0.3):
+        with contextlib.suppress(KeyboardInterrupt), fit._stage(fitting, "sift", "model", 0):
+            time.sleep(seconds)
+            raise KeyboardInterrupt
+    with fit._stage(fitting, "sift", "model", 0):
+        pass
+    assert json.loads((tmp_path / "timing.json").read_text())["sift model"]["seconds"] >= 0.7
+
+
+def test_vectors_whose_file_went_are_computed_anew_even_after_a_kill(prepared, fitted, tmp_path, monkeypatch):
+    """The note that stayed says all are done; the first picture of the new file kills."""
+    path, shards = tmp_path / "vectors.npy", PreparedSet.open(prepared).split("train")
+    (tmp_path / "vectors.json").write_text(json.dumps({"images": 8}))
+    tensors = pipelines.learnt(FISHER, fitted / "sift")
+    arguments = (path, shards, np.arange(8), FISHER, "sift", tensors, 1)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vectors, "vector", killed)
+        with pytest.raises(KeyboardInterrupt):
+            vectors.write(*arguments)
+    assert not vectors.finished(path, 8)
+    vectors.write(*arguments)
+    assert (np.abs(vectors.read(path)).sum(1) > 0).all()
 
 
 def test_another_baseline_or_set_is_refused(prepared, fitted, tmp_path):
