@@ -40,6 +40,10 @@ def _more_data(bench: Bench) -> Measured:
         "Fisher vectors are fitted to as many images of each class, drawn on their own.",
         *crossings({name: _means(line) for name, line in lines.items()}),
     ]
+    fewer = {share: fisher[share] for share in _SHARES if rivals.capped(bench, share)}
+    for share, found in fewer.items():
+        if not isinstance(found, str):
+            remarks.append(f"At a share of {share:g} the Fisher vectors are fitted to {found.images:,} images only.")
     if bench.pretrain is None:
         remarks.append("No set to pretrain on was given (--pretrain-data).")
     if said:

@@ -64,11 +64,23 @@ def _section(result: dict[str, Any], figures: Path) -> str:
         parts.append(f"Data: {data['name']} ({counts}; {data['classes']} classes; errors on {data['split']}).")
         parts.append(f"Budget {budget['name']}: {scale}.")
     parts += list(result["remarks"])
-    where = f"{result['device_name']} ({result['device']}); commit {result['commit'][:12]}."
+    where = f"{result['device_name']} ({result['device']}); {_commits(result)}."
     trained = result.get("training_seconds", 0)
     spent = f"{trained / 60:.0f} minutes of training" if trained else f"{result['seconds'] / 60:.1f} minutes"
     parts.append(f"{spent} on {where}")
     return "\n\n".join(parts)
+
+
+def _commits(result: dict[str, Any]) -> str:
+    """The commit that measured, and those that trained where they are others; changes to either are told of."""
+    trained = [commit for commit in result.get("run_commits", []) if commit != result["commit"]]
+    runs = f", trained by {', '.join(_short(commit) for commit in trained)}" if trained else ""
+    return f"commit {_short(result['commit'])}{runs}"
+
+
+def _short(commit: str) -> str:
+    base, changes, _ = commit.partition("+changes")
+    return base[:12] + changes
 
 
 def _recipes(used: dict[str, Any]) -> list[str]:

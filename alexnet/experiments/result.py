@@ -95,9 +95,15 @@ def _trained(bench: Bench, name: str) -> float:
 
 
 def _environment(bench: Bench) -> dict[str, Any]:
-    """Where its runs were computed, the last of them; without runs, this machine."""
+    """Where its runs were computed, the last of them; without runs, this machine; and by which commits.
+
+    `commit` is that of the measuring code, `run_commits` are those of all sessions that trained.
+    """
     files = [bench.runs / name / "environment.json" for name in bench.used]
-    sessions = [read_json(file)["sessions"][-1] for file in files if file.is_file()]
+    every = [read_json(file)["sessions"] for file in files if file.is_file()]
+    sessions = [each[-1] for each in every]
     here = environment.describe(bench.machine, devices.choose(bench.machine.devices[0]))
     session = max(sessions, key=lambda s: str(s["started"])) if sessions else here
-    return {name: session[name] for name in ("commit", "started", "python", "packages", "device", "device_name")}
+    commits = {str(session["commit"]) for each in every for session in each}
+    where = {name: session[name] for name in ("started", "python", "packages", "device", "device_name")}
+    return {"commit": here["commit"], "run_commits": sorted(commits), **where}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from alexnet import files
+from alexnet import config, files
 from alexnet.errors import InputError
 from alexnet.experiments.bench import Bench
 
@@ -33,25 +33,29 @@ def measured(bench: Bench, rival: Rival, share: float = 1.0) -> Rivalled | str:
 
     At the smoke budget its patches are few and its dictionary is small.
     """
-    from alexnet.baselines import fit
+    from alexnet.baselines import fit, pipelines
 
     try:
         fit.require_packages()
     except InputError as error:
         return str(error)
     per_class = _per_class(bench, share)
-    smoke = bench.budget.name == "smoke"
-    decides = [rival, smoke, per_class, bench.prepared.fingerprint, bench.split]
-    kept = bench.kept(rival, decides, lambda: _compute(bench, rival, smoke, per_class))
+    pipeline = _coarse(rival) if bench.budget.name == "smoke" else pipelines.named(rival)
+    decides = [rival, config.to_json(pipeline), per_class, bench.prepared.fingerprint, bench.split]
+    kept = bench.kept(rival, decides, lambda: _compute(bench, rival, pipeline, per_class))
     return Rivalled(kept["top1_errors"], float(kept["top5_error"]), int(kept["images"]))
 
 
-def _compute(bench: Bench, rival: Rival, smoke: bool, per_class: int | None) -> dict[str, Tensor]:
-    """What is kept of a rival, fitted in a folder beside the runs."""
-    from alexnet.baselines import fit, pipelines
+def capped(bench: Bench, share: float = 1.0) -> bool:
+    """Whether rivals are fitted to fewer images than that share of the training set has."""
+    return bench.prepared.counts["train"] * share > _IMAGES
 
-    pipeline = _coarse(rival) if smoke else pipelines.named(rival)
-    name = f"{rival}-{per_class or 'all'}-{bench.prepared.fingerprint[:8]}"
+
+def _compute(bench: Bench, rival: Rival, pipeline: "Pipeline", per_class: int | None) -> dict[str, Tensor]:
+    """What is kept of a rival, fitted in a folder beside the runs."""
+    from alexnet.baselines import fit
+
+    name = f"{rival}-{config.digest(pipeline)}-{per_class or 'all'}-{bench.prepared.fingerprint[:8]}"
     bench.say(name)
     place, threads = bench.runs / "rivals" / name, bench.machine.threads
     baseline = fit.baseline(pipeline, bench.data, place, per_class=per_class, threads=threads)

@@ -24,7 +24,7 @@ _SPARSE, _FISHER, _PRE = "sparse coding", "SIFT + Fisher vectors", "pretrained C
 _RULE = (
     "Each gap is a paired difference of top-1 errors on the same images. Reproduced where every gap's 95 % interval "
     "lies above 0 and its mean is at least 0.5 points; not reproduced where one's lies below that; else, and where a "
-    "row is missing, not testable here. The gaps: "
+    "row is missing or was fitted to fewer images than the other, not testable here. The gaps: "
 )
 
 
@@ -41,6 +41,8 @@ class Row:
     """The paper's numbers."""
     networks: int = 0
     """How many networks, trained apart, it was computed from; a rival has none and no seeds."""
+    images: int | None = None
+    """Training images that it was fitted to; None is all of them."""
 
     def line(self) -> dict[str, Any]:
         """The row as the table shows it: means over its runs, and the standard deviation where there are several."""
@@ -51,6 +53,7 @@ class Row:
             "± between runs": float(means.std()) if len(means) > 1 else None,
             "top-5 error": sum(self.top5) / len(self.top5),
             "runs": len(means),
+            "training images": "all" if self.images is None else self.images,
             "paper": self.paper,
         }
 
@@ -103,7 +106,8 @@ def _rival(bench: Bench, name: str, rival: rivals.Rival, paper: str) -> Row | st
     found = rivals.measured(bench, rival)
     if isinstance(found, str):
         return f"{name}: {found}"
-    return Row(name, (found.top1_errors,), (found.top5_error,), paper)
+    images = found.images if rivals.capped(bench) else None
+    return Row(name, (found.top1_errors,), (found.top5_error,), paper, images=images)
 
 
 def _each(bench: Bench, name: str, runs: Sequence[Run], paper: str, views: ViewsName = "ten") -> Row:
@@ -162,10 +166,13 @@ def _measured(
     remarks: Sequence[str],
 ) -> Measured:
     """What a table's rows say; a row that is missing is a sentence."""
-    found = {name: gap(a, b).to_json() for name, (a, b) in gaps.items() if isinstance(a, Row) and isinstance(b, Row)}
-    missing = {
-        name: next(side for side in pair if isinstance(side, str)) for name, pair in gaps.items() if name not in found
+    missing = {name: why for name, pair in gaps.items() if (why := _incomparable(*pair))}
+    found = {
+        name: gap(a, b).to_json()
+        for name, (a, b) in gaps.items()
+        if name not in missing and isinstance(a, Row) and isinstance(b, Row)
     }
+    fewer = [each for each in rows if isinstance(each, Row) and each.images is not None]
     lines = [each.line() for each in rows if isinstance(each, Row)]
     best = min(lines, key=lambda line: line["top-1 error"])
     classes = len(bench.prepared.classes)
@@ -175,8 +182,26 @@ def _measured(
         {"rows": lines, "gaps": found, "missing": missing},
         f"{ours.name}: {said['top-1 error']:.1%} / {said['top-5 error']:.1%}; best: {best['model']}",
         tables={"Errors, ten views unless said; the paper's are top-1 / top-5": lines},
-        remarks=(scale, *remarks, *(f"Without a row: {each}." for each in rows if isinstance(each, str))),
+        remarks=(
+            scale,
+            *(f"{each.name}: fitted to {each.images:,} of the training images only." for each in fewer),
+            *remarks,
+            *(f"Without a row: {each}." for each in rows if isinstance(each, str)),
+        ),
     )
+
+
+def _incomparable(worse: Row | str, better: Row | str) -> str | None:
+    """Why two rows cannot be compared: one is missing, or was fitted to fewer images than the other."""
+    for side in (worse, better):
+        if isinstance(side, str):
+            return side
+    assert isinstance(worse, Row)
+    assert isinstance(better, Row)
+    if worse.images == better.images:
+        return None
+    fewer = worse if better.images is None else better
+    return f"{fewer.name} was fitted to {fewer.images:,} training images only"
 
 
 def judge(numbers: Numbers) -> Verdict:

@@ -78,6 +78,14 @@ def test_the_errors_of_every_share_and_the_last_doubling(monkeypatch):
     assert any("Above 35% of the images, from scratch errs less than Fisher vectors" in r for r in measured.remarks)
 
 
+def test_fisher_vectors_of_fewer_images_than_the_share_are_told_of(monkeypatch):
+    fitted = rivals.Rivalled(torch.tensor([1.0] * 11 + [0.0] * 5, dtype=torch.float64), 0.0, 300)
+    monkeypatch.setattr(rivals, "measured", lambda bench, rival, share: fitted)
+    monkeypatch.setattr(rivals, "_IMAGES", 300)
+    told = [remark for remark in DATA.measure(FakeBench()).remarks if "300 images only" in remark]
+    assert [remark.split()[4] for remark in told] == ["0.5", "1"]
+
+
 def test_lines_without_their_data_or_packages_are_left_out(monkeypatch):
     monkeypatch.setattr(rivals, "measured", lambda bench, rival, share: "baselines need the package kornia.")
     measured = DATA.measure(FakeBench())

@@ -76,6 +76,17 @@ def test_a_result_tells_claim_verdict_rule_numbers_data_recipes_and_time(marked,
         assert part in text, part
 
 
+def test_changes_and_the_commits_of_the_runs_are_told(marked, tmp_path):
+    measuring, other = "0123456789abcdef+changes", "fedcba9876543210"
+    for runs, words in (
+        ([measuring], "commit 0123456789ab+changes."),
+        ([measuring, other], "commit 0123456789ab+changes, trained by fedcba987654."),
+        ([f"{other}+changes"], "commit 0123456789ab+changes, trained by fedcba987654+changes."),
+    ):
+        page.write(marked, [result(commit=measuring, run_commits=runs)], tmp_path / "results")
+        assert words in marked.read_text()
+
+
 @pytest.mark.parametrize("text", ["", "nothing", page.BEGIN, page.END + page.BEGIN])
 def test_a_page_without_its_marks_is_refused_and_left_alone(tmp_path, text):
     file = tmp_path / "results.md"

@@ -54,20 +54,23 @@ def test_figures_lie_beside_it(tmp_path):
     assert (tmp_path / "mine-errors.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_time_and_machine_are_those_of_the_runs_however_late_it_is_judged(tmp_path):
+def test_time_and_machine_are_those_of_the_runs_however_late_it_is_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr(result.environment, "commit", lambda: "now+changes")
     used = {}
     for number, (name, device) in enumerate([("imagenette", "cpu"), ("cifar10-11pct", "cuda:0")]):
         run = tmp_path / "runs" / name
-        session = {"commit": "abc", "started": f"2012-01-0{2 - number}", "python": "3", "packages": {}}
+        session = {"commit": f"abc{number}", "started": f"2012-01-0{2 - number}", "python": "3", "packages": {}}
         write_json(
-            run / "environment.json", {"sessions": [{**session, "device": device, "device_name": device.upper()}]}
+            run / "environment.json",
+            {"sessions": [{"commit": "first"}, {**session, "device": device, "device_name": device.upper()}]},
         )
         lines = [{"epoch": 1, "seconds": 1.5}, {"epoch": 2, "seconds": 2.0}]
         (run / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         used[name] = Budget("half", width=0.5).shrink(recipes.named(name))
     found = written(tmp_path, Measured({"difference": 1}, ""), used)
     assert found["training_seconds"] == 7
-    assert (found["device"], found["device_name"], found["commit"]) == ("cpu", "CPU", "abc")
+    assert (found["device"], found["device_name"]) == ("cpu", "CPU")
+    assert (found["commit"], found["run_commits"]) == ("now+changes", ["abc0", "abc1", "first"])
     assert found["recipes"]["imagenette"]["changes"] == {"model.width": 0.5}
     assert found["recipes"]["cifar10-11pct"]["recipe"]["model"]["width"] == 0.5
 

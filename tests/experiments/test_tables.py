@@ -12,7 +12,7 @@ import torch
 from alexnet import cli, config, recipes
 from alexnet.errors import InputError
 from alexnet.experiments import pretraining, rivals, tables
-from alexnet.experiments.bench import Budget
+from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference, student
 from alexnet.experiments.tables import Row, gap, judge, row
 from alexnet.files import read_json
@@ -156,6 +156,62 @@ def test_a_rival_is_fitted_to_the_share_and_not_to_more_than_can_lie_in_a_file(t
         prepared = FakeSet(train)
 
     assert rivals._per_class(FakeBench(), share) == expected
+
+
+def test_what_a_rival_found_is_kept_by_its_settings_and_its_share(monkeypatch, tmp_path):
+    """Other settings, or a trial's coarse ones, are fitted anew; the same are not."""
+    from alexnet.baselines import fit, pipelines
+
+    fits = []
+
+    def compute(bench, rival, pipeline, per_class):
+        fits.append(pipeline)
+        one = torch.ones(1, dtype=torch.float64)
+        return {"top1_errors": one, "top5_error": one.sum(), "images": torch.tensor(7)}
+
+    monkeypatch.setattr(fit, "require_packages", lambda: None)
+    monkeypatch.setattr(rivals, "_compute", compute)
+    bench = Bench(tmp_path, tmp_path, Budget("reduced"))
+    bench.__dict__["prepared"] = SimpleNamespace(
+        counts={"train": 30, "val": 1}, classes="ab", fingerprint="f", path=tmp_path
+    )
+    for times in (1, 1):
+        assert rivals.measured(bench, "fisher-vectors").images == 7
+        assert len(fits) == times
+    other = replace(pipelines.named("fisher-vectors"), grid=replace(pipelines.named("fisher-vectors").grid, stride=99))
+    with monkeypatch.context() as changed:
+        changed.setattr(pipelines, "named", lambda _: other)
+        rivals.measured(bench, "fisher-vectors")
+    rivals.measured(replace_budget(bench, "smoke"), "fisher-vectors")
+    assert [each.grid.stride for each in fits] == [fits[0].grid.stride, 99, 32]
+
+
+def replace_budget(bench, name):
+    other = Bench(bench.data, bench.runs, Budget(name))
+    other.__dict__["prepared"] = bench.prepared
+    return other
+
+
+@pytest.mark.parametrize(("train", "capped"), [(130_000, False), (130_001, True)])
+def test_a_rival_of_fewer_images_has_its_row_and_no_gap(monkeypatch, train, capped):
+    class FakeBench:
+        prepared = FakeSet(train)
+        split = "val"
+
+    found = rivals.Rivalled(errors(1, 0.5), 0.1, 130_000)
+    monkeypatch.setattr(rivals, "measured", lambda *_: found)
+    sparse, fisher = (tables._rival(FakeBench(), name, "fisher-vectors", "") for name in ("sparse", "Fisher"))
+    cnn = replace(a_row((4, 0.2)), networks=5)
+    gaps = {"sparse - Fisher": (sparse, fisher), "Fisher - CNN": (fisher, cnn)}
+    measured = tables._measured(FakeBench(), [sparse, fisher, cnn], gaps, cnn, ())
+    assert set(measured.numbers["gaps"]) == {"sparse - Fisher"} | ({"Fisher - CNN"} if not capped else set())
+    assert [line["training images"] for line in measured.numbers["rows"]] == [
+        *[130_000 if capped else "all"] * 2,
+        "all",
+    ]
+    assert any("Fisher: fitted to 130,000" in remark for remark in measured.remarks) == capped
+    if capped:
+        assert measured.numbers["missing"] == {"Fisher - CNN": "Fisher was fitted to 130,000 training images only"}
 
 
 def test_a_rival_that_is_not_installed_is_a_sentence_in_the_table(monkeypatch):
