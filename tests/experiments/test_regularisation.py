@@ -65,6 +65,28 @@ def test_the_rule_of_what_views_cost(waiting, views, verdict):
     assert RULES["crops-free"]({"waiting": waiting, "views": views}).verdict == verdict
 
 
+def test_what_views_cost_is_of_the_first_epoch_and_timed_once_on_a_device(tmp_path, monkeypatch):
+    data = pictures.photographs(tmp_path, train=10, val=10).path
+    bench = Bench(data, tmp_path / "runs", Budget("smoke"))
+    pace = {"images_per_second": 50.0, "waiting_for_data": 0.1}
+    lines = [
+        {"epoch": 1, "seconds": 3.0, **pace},
+        {"epoch": 1, "seconds": 1.0, **pace, "waiting_for_data": 0.5},
+        {"epoch": 2, "seconds": 99.0, "images_per_second": 1.0, "waiting_for_data": 0.9},
+    ]
+    run = SimpleNamespace(name="a-run", timing=lambda: lines)
+    monkeypatch.setattr(bench, "train", lambda recipe: run)
+    times = iter((0.002, 0.2))
+    monkeypatch.setattr(regularisation, "_seconds_of_views", lambda *_: next(times))
+    measure = {each.name: each.measure for each in regularisation.AUGMENTATION}["crops-free"]
+    for _ in range(2):
+        found = measure(bench).numbers
+        assert found["waiting"] == pytest.approx((3 * 0.1 + 1 * 0.5) / 4)
+        assert found["views"] == pytest.approx(0.002 * 50)
+    monkeypatch.setattr(regularisation.environment, "device_name", lambda _: "another")
+    assert measure(bench).numbers["views"] == pytest.approx(0.2 * 50)
+
+
 @pytest.mark.slow
 def test_trials(tmp_path):
     cost = reproduce("crops-free", smoke=True, results=tmp_path)["numbers"]
