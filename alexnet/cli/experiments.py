@@ -116,7 +116,8 @@ def _list(found: list[State], write: Path | None, results: Path, *, json: bool) 
         return
     for state in found:
         line = _line(state)
-        print(f"{line['name']:<22}{line['section']:<18}{line['state']}")
+        of = ", ".join(line[part] for part in ("budget", "data") if line[part])
+        print(f"{line['name']:<22}{line['section']:<18}{line['state']}{f' ({of})' * bool(of)}")
         print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
         print(f"{'':<22}cost: {line['cost']}")
 
@@ -126,7 +127,7 @@ def _write(file: Path, found: list[State], results: Path) -> None:
 
 
 def _line(state: State) -> dict[str, Any]:
-    experiment = state.experiment
+    experiment, result = state.experiment, state.result or {}
     return {
         "name": experiment.name,
         "section": experiment.section,
@@ -134,7 +135,9 @@ def _line(state: State) -> dict[str, Any]:
         "paper": experiment.paper,
         "needs": experiment.needs,
         "cost": experiment.cost,
-        "state": state.result["verdict"] if state.result else "not run",
+        "state": result.get("verdict", "not run"),
+        "budget": result["budget"]["name"] if result else None,
+        "data": result["data"]["name"] if result.get("data") else None,
     }
 
 
