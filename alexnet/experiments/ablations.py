@@ -207,6 +207,8 @@ def _judge(numbers: Numbers, what: str, effect: Effect, smallest: float) -> Verd
 
 
 def _ends(found: Difference) -> str:
+    if not math.isfinite(found.standard_error):
+        return "not known from one run of each"
     return f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
 
 

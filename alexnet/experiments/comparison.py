@@ -50,6 +50,12 @@ class Difference:
         """The upper end of the 95 % interval."""
         return self.mean + self.reach
 
+    @property
+    def points(self) -> str:
+        """The mean in points, a hundredth each, with its standard error where that is known."""
+        known = math.isfinite(self.standard_error)
+        return f"{100 * self.mean:+.1f} ± {f'{100 * self.standard_error:.1f}' if known else 'unknown'} points"
+
     def seeds_for(self, smallest: float) -> int | None:
         """About how many seeds would tell an effect of `smallest` from none; None where nobody can say."""
         one = max(self.spread or 0.0, self.standard_error * math.sqrt(self.seeds))

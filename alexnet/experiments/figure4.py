@@ -219,7 +219,7 @@ def _judge(numbers: Numbers) -> Verdict:
 
 
 def _points(found: Difference) -> str:
-    return f"{100 * found.mean:+.1f} ± {100 * found.standard_error:.1f} points"
+    return found.points
 
 
 def _remarks(setting: _Setting) -> tuple[str, ...]:

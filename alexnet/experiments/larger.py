@@ -93,7 +93,7 @@ def _measured(
         "doublings": [doubling.to_json() for doubling in doublings],
     }
     last = doublings[-1]
-    ours = f"{100 * last.mean:+.1f} ± {100 * last.standard_error:.1f} points of top-1 error saved by the last doubling"
+    ours = f"{last.points} of top-1 error saved by the last doubling"
     figure = _drawn(lines, axis)
     return Measured(numbers, ours, {"errors": figure}, {"Top-1 error, centre view": rows}, tuple(remarks))
 

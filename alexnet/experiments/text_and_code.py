@@ -116,7 +116,7 @@ def _measure(bench: Bench) -> Measured:
     }
     whole = gaps[_WHOLE]
     ours = f"text {numbers['text']:.1%}, code {numbers['code']:.1%} of top-1 error, centre view: "
-    ours += f"{100 * whole.mean:+.1f} ± {100 * whole.standard_error:.1f} points apart"
+    ours += f"{whole.points} apart"
     return Measured(numbers, ours, {"effects": _drawn(gaps)}, {"Each difference alone": rows}, _remarks(bench))
 
 

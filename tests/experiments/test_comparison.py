@@ -144,3 +144,8 @@ def test_the_reason_tells_numbers_and_the_seeds_it_would_take():
     assert f"to tell +1.0 takes about {found.seeds_for(0.01)} seeds" in reason
     told = helps(Difference(0.5, 0.01, 0.01, 2, 0), 0.1, "biases of 1", "nats", 1).reason
     assert told == "biases of 1: +0.500 nats saved, 95 % from +0.410 to +0.590 (2 seeds)."
+
+
+def test_what_one_run_of_each_leaves_unknown_is_said():
+    assert Difference(0.0123, 0.004, 0.005, 2, 100).points == "+1.2 ± 0.4 points"
+    assert Difference(-0.02, math.inf, None, 1, 100).points == "-2.0 ± unknown points"
