@@ -54,7 +54,7 @@ def test_flags_change_single_fields_of_recipe_and_machine(called, capsys):
     recipe, _, _, where = called[0]
     assert config.difference(recipes.named("demo"), recipe) == [
         ("views.horizontal", True, False),
-        ("optimiser.learning_rate", 0.02, 0.03),
+        ("optimiser.learning_rate", recipes.named("demo").optimiser.learning_rate, 0.03),
         ("precision", "bf16", "fp32"),
         ("seeds.data", 0, 7),
     ]
@@ -163,7 +163,7 @@ def test_recipes_shows_one_and_compares_two(capsys):
     shown = json.loads(capsys.readouterr().out)
     assert config.from_json(type(recipes.named("demo")), shown, "x") == recipes.named("demo")
     assert cli.main(["recipes", "demo"]) == 0
-    assert '"learning_rate": 0.02' in capsys.readouterr().out
+    assert f'"learning_rate": {recipes.named("demo").optimiser.learning_rate}' in capsys.readouterr().out
     assert cli.main(["recipes", "paper-2012", "code-2012"]) == 0
     assert "optimiser.bias_rate: 1.0 in paper-2012, 2.0 in code-2012" in capsys.readouterr().out
     assert cli.main(["recipes", "demo", "demo"]) == 0

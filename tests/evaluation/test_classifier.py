@@ -158,6 +158,7 @@ def test_where_a_classifier_is_found(saved, tmp_path, monkeypatch):
     for name in ("weights", "best"):
         (run / f"{name}.safetensors").write_bytes(saved[1].read_bytes())
     assert (find(run).name, find(run, best=True).name) == ("weights.safetensors", "best.safetensors")
+    monkeypatch.setattr(classifier_file, "shipped", list)
     with pytest.raises(InputError, match=r"nosuch is neither a run folder nor a classifier file\.$"):
         Classifier.load("nosuch")
     monkeypatch.setattr(classifier_file, "shipped", lambda: ["solar"])
