@@ -78,7 +78,7 @@ def _tree(
         raise InputError(f"{folder} holds no class folders; sort its pictures into folders named as those of train.")
     tree: dict[str, list[tuple[str, int]]] = {name: [] for name in folders}
     for name, found in tree.items():
-        for file in _files(folder / name):
+        for file in files_below(folder / name):
             path = file.relative_to(root).as_posix()
             try:
                 found.append((path, file.stat().st_size))
@@ -100,7 +100,7 @@ def _require_text(name: str, folder: Path) -> None:
         ) from None
 
 
-def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+def files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     """The visible files below `folder`, sorted; links are followed, but never round in a circle."""
     real = os.path.realpath(folder)
     if real in above:
@@ -108,7 +108,7 @@ def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     folders, files = _visible(folder)
     yield from (folder / name for name in files)
     for name in folders:
-        yield from _files(folder / name, above | {real})
+        yield from files_below(folder / name, above | {real})
 
 
 def _visible(folder: Path) -> tuple[list[str], list[str]]:
