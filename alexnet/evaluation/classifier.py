@@ -1,6 +1,5 @@
 """The classifier: a network with its views and classes, in one file; from a picture to its answers."""
 
-import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +20,10 @@ from alexnet.data.decoding import Geometry, Refused, opened, picture, square
 from alexnet.data.shards import ClassName
 from alexnet.data.views import Statistics, Views, centre_view, nine_views, ten_views
 from alexnet.errors import InputError
-from alexnet.evaluation import classifier_file
+from alexnet.evaluation import classifier_file, metrics
 from alexnet.evaluation.classifier_file import Description
 from alexnet.evaluation.classifier_file import find as find
+from alexnet.evaluation.prediction import Prediction as Prediction
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.network import Network
@@ -37,25 +37,6 @@ _SHOWN = {"centre": (1, centre_view), "ten": (10, ten_views), "nine": (9, nine_v
 _CROPS = 128  # in the network at once, whatever the number of views: ten views of 128 images would be 770 MB
 _DECODED = 64  # images decoded ahead of the network
 _LOADING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answers to one image, or why there are none."""
-
-    image: str
-    """The path as it was given, or "image 1" for the first of those without a path."""
-    answers: tuple[tuple[str, float], ...] = ()
-    """(label, probability), the most probable first."""
-    error: str | None = None
-    """The reason, when the image could not be read."""
-
-    def to_json(self) -> dict[str, Any]:
-        """One line of `alexnet predict --json`."""
-        if self.error is not None:
-            return {"image": self.image, "error": self.error}
-        answers = [{"label": label, "probability": probability} for label, probability in self.answers]
-        return {"image": self.image, "predictions": answers}
 
 
 @dataclass(eq=False)
@@ -122,10 +103,10 @@ class Classifier:
         several = {word for word in words if words.count(word) > 1} if len(set(words)) < len(words) else set()
         return [f"{w} ({c.name})" if w in several else w for w, c in zip(words, self.classes, strict=True)]
 
-    def log_probabilities(self, images: Tensor, views: ViewsName = "centre") -> Tensor:
-        """float32 `[N, K]`: the logarithm of each class's probability, averaged over views, on the first device.
+    def logits(self, images: Tensor, views: ViewsName = "centre") -> Tensor:
+        """float32 `[N, V, K]`: what the network puts out for each of V views, on the first device.
 
-        Logarithms keep the loss of an image finite that the network holds to be impossible.
+        The temperature is not applied.
 
         Args:
             images: uint8 `[N,3,S,S]`, S the classifier's size.
@@ -140,14 +121,25 @@ class Classifier:
         count, show = _SHOWN[views]
         step = max(1, _CROPS // count)
         device = self.network.devices[0]
-        logs = []
+        found = [torch.empty(0, count, len(self.classes), device=device)]
         with self._computing():
             for start in range(0, len(images), step):
                 crops = show(images[start : start + step].to(device), self.views, self.statistics)
-                logits = self.network(crops.flatten(0, 1)).float() / self.temperature
-                each = logits.log_softmax(1).unflatten(0, (-1, count))
-                logs.append(each[:, 0] if count == 1 else each.logsumexp(1) - math.log(count))
-        return torch.cat(logs) if logs else torch.empty(0, len(self.classes), device=device)
+                found.append(self.network(crops.flatten(0, 1)).float().unflatten(0, (-1, count)))
+        return torch.cat(found)
+
+    def log_probabilities(self, images: Tensor, views: ViewsName = "centre") -> Tensor:
+        """float32 `[N, K]`: the logarithm of each class's probability, averaged over views, on the first device.
+
+        Logarithms keep the loss of an image finite that the network holds to be impossible.
+
+        Args:
+            images: uint8 `[N,3,S,S]`, S the classifier's size.
+
+        Raises:
+            InputError: there are no views of that name.
+        """
+        return metrics.averaged(self.logits(images, views), self.temperature)
 
     def probabilities(self, images: Image | Iterable[Image], views: ViewsName = "centre") -> Tensor:
         """float32 `[N, K]`, rows that sum to 1: the mean of the softmax over views.

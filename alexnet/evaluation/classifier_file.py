@@ -4,6 +4,8 @@ The tensors are the weights, whole, by name ("conv1.weight" ...), and "mean" and
 The JSON object is a `Description` with sorted keys: no date, path or host, so the same content gives the same bytes.
 """
 
+import dataclasses
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -26,6 +28,8 @@ from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.rows import input_shapes, parameter_shapes
 
 FORMAT = 1
+_BLOCK = 1 << 22
+_HEADER = 100_000_000  # bytes; what safetensors itself allows
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,37 @@ def read(path: Path) -> tuple[Description, dict[str, Tensor]]:
     described = _described(path, metadata["alexnet"])
     _require_tensors(path, described, tensors)
     return described, {n: value.double() if n == "covariance" else value.float() for n, value in tensors.items()}
+
+
+def set_temperature(path: Path, temperature: float, out: Path) -> None:
+    """Nothing; `out` holds the classifier of the file `path` at that temperature, its tensors as they were stored.
+
+    Raises:
+        InputError: `path` is no classifier file.
+    """
+    described, _ = read(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    write(out, dataclasses.replace(described, temperature=temperature), tensors)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a classifier file's tensors and their names, in hexadecimal; calibration leaves it as it is.
+
+    Raises:
+        InputError: `path` is no safetensors file.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        try:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), _HEADER)))
+            header.pop("__metadata__", None)
+        except (ValueError, AttributeError):
+            raise InputError(f"{path} is no classifier file, or a damaged one; take another copy.") from None
+        digest.update(json.dumps(header, sort_keys=True).encode())
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def shipped() -> list[str]:

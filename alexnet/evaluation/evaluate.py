@@ -47,6 +47,8 @@ class Evaluation:
     """The source path of each image."""
     probabilities: Tensor | None = None
     """float32 `[N, K]` if asked for."""
+    confidences: Tensor | None = None
+    """float64 `[N]`, the probability of each answer, where it is known."""
     split: str = ""
     """The name of the split, and the prepared set's "path" and "fingerprint", where they are known."""
     data: Mapping[str, str] | None = None
@@ -121,12 +123,13 @@ def evaluate(
     first, shards = classifiers[0], loader.shards
     for classifier in classifiers:
         _require_size(classifier, shards.size)
-    labels = _joined(first, classes)[torch.from_numpy(np.asarray(shards.labels, np.int64))]
-    figures, answers, kept = _measured(classifiers, loader, labels, views, probabilities, progress)
+    labels = joined(first, classes)[torch.from_numpy(np.asarray(shards.labels, np.int64))]
+    figures, answers, confidences, kept = _measured(classifiers, loader, labels, views, probabilities, progress)
     seen = int(figures[3].sum())
     loss, top1, top5 = (math.fsum(row) / seen if seen else math.nan for row in figures[:3].tolist())
     numbers = (loss, top1, top5, seen, views, len(classifiers))
-    return Evaluation(*numbers, first.classes, labels, answers, figures[0], figures[1], shards.paths, kept)
+    found = (labels, answers, figures[0], figures[1])
+    return Evaluation(*numbers, first.classes, *found, shards.paths, kept, confidences)
 
 
 def _measured(
@@ -136,8 +139,8 @@ def _measured(
     views: ViewsName,
     probabilities: bool,
     progress: Callable[[int], object],
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Of all ranks' images: float64 `[4, N]`, `metrics.columns`, int64 `[N]` answers, and probabilities if asked.
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Of all ranks' images: float64 `[4, N]`, `metrics.columns`, `[N]` answers, their probabilities, and all if asked.
 
     Each value stands at its image's place and is summed over images only once all are here, in stored order: so the
     figures do not depend on who computed them.
@@ -145,18 +148,20 @@ def _measured(
     first, count = classifiers[0], len(labels)
     orders = [_order(first, other) for other in classifiers]
     figures, answers = torch.zeros(4, count, dtype=torch.float64), torch.zeros(count, dtype=torch.int64)
+    confidences = torch.zeros(count, dtype=torch.float64)
     kept = torch.zeros(count, len(first.classes)) if probabilities else None
     for batch in loader.in_order():
         places = batch.indices.cpu()
         logs = _mean([c.log_probabilities(batch.images, views) for c in classifiers], orders)
         figures[:, places] = metrics.columns(logs, labels[places].to(logs.device)).cpu().double()
         answers[places] = logs.argmax(1).cpu()
+        confidences[places] = logs.amax(1).exp().cpu().double()
         if kept is not None:
             kept[places] = logs.exp().cpu()
         progress(batch.count)
     device = first.network.devices[0]
     everything = None if kept is None else _from_all(kept, device)
-    return _from_all(figures, device), _from_all(answers, device), everything
+    return _from_all(figures, device), _from_all(answers, device), _from_all(confidences, device), everything
 
 
 def write(folder: Path, evaluation: Evaluation) -> None:
@@ -225,8 +230,12 @@ def _order(first: Classifier, other: Classifier) -> Tensor | None:
     return torch.tensor([theirs.index(name) for name in names])
 
 
-def _joined(classifier: Classifier, classes: Sequence[ClassName] | None) -> Tensor:
-    """int64: the classifier's label for each label of the set."""
+def joined(classifier: Classifier, classes: Sequence[ClassName] | None) -> Tensor:
+    """int64: the classifier's label for each label of a set of these classes, joined by name.
+
+    Raises:
+        InputError: the set has classes that the classifier lacks.
+    """
     places = {entry.name: i for i, entry in enumerate(classifier.classes)}
     if classes is None:
         return torch.arange(len(places))

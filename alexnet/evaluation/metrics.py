@@ -1,9 +1,20 @@
-"""Loss and errors of single images, the confusion matrix, and the standard error."""
+"""Views averaged; loss and errors of single images, the confusion matrix, and the standard error."""
 
 import math
 
 import torch
 from torch import Tensor
+
+
+def averaged(logits: Tensor, temperature: float | Tensor) -> Tensor:
+    """float `[N, K]`: the logarithm of each class's probability, the mean over views of the softmax.
+
+    Args:
+        logits: float `[N, V, K]`.
+        temperature: what they are divided by before the softmax; a number, or `[N,1,1]`.
+    """
+    each = (logits / temperature).log_softmax(2)
+    return each[:, 0] if each.shape[1] == 1 else each.logsumexp(1) - math.log(each.shape[1])
 
 
 def losses(log_probabilities: Tensor, labels: Tensor) -> Tensor:

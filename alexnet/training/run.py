@@ -110,7 +110,10 @@ class Run:
         Raises:
             InputError: it does not; the sentence shows what differs, the data first.
         """
-        ours, theirs = _essence(self.data), _essence(data)
+        both = [self.data.get("start") or {}, data.get("start") or {}]
+        # A run of an older version kept the whole file's checksum only.
+        kept = "tensors" if all("tensors" in start for start in both) else "checksum"
+        ours, theirs = _essence(self.data, kept), _essence(data, kept)
         differs = [(f"data.{k}", ours[k], theirs[k]) for k in ours if ours[k] != theirs[k]]
         differs += config.difference(self.recipe, recipe)
         if differs:
@@ -153,10 +156,10 @@ def _changes(part: Any) -> list[Any]:
     return [type(part).__name__, [[name, ours] for name, _, ours in config.difference(type(part)(), part)]]
 
 
-def _essence(data: dict[str, Any]) -> dict[str, Any]:
-    """What must be equal to go on: a set may have moved."""
+def _essence(data: dict[str, Any], kept: str) -> dict[str, Any]:
+    """What must be equal to go on: a set may have moved. Of the start, the checksum under the name `kept`."""
     start = data.get("start") or {}
-    return {"fingerprint": data["fingerprint"], "start": start.get("checksum")}
+    return {"fingerprint": data["fingerprint"], "start": start.get(kept)}
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ import torch
 from alexnet import devices, distributed
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError, counted
+from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.evaluate import Evaluation, evaluate
 from alexnet.files import checksum, link
@@ -63,7 +64,7 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
             "fingerprint": prepared.fingerprint,
             "classes": [entry.name for entry in prepared.classes],
             "counts": prepared.counts,
-            "start": {"path": str(start), "checksum": checksum(start)} if start else None,
+            "start": _start(start) if start else None,
         }
         session = environment.describe(machine, places[0])
         parts = Parts.assemble(recipe, prepared, machine, places, beginning)
@@ -187,6 +188,11 @@ def _opened(path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str,
             Run.create(path, recipe, data, session, start)
     distributed.wait()
     return Run.open(path)
+
+
+def _start(file: Path) -> dict[str, str]:
+    """The classifier file begun from, as data.json keeps it; its tensors' own checksum outlives calibration."""
+    return {"path": str(file), "checksum": checksum(file), "tensors": classifier_file.checksum(file)}
 
 
 def _devices(machine: Machine) -> list[torch.device]:
