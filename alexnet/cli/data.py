@@ -22,6 +22,7 @@ def prepare(arguments: list[str]) -> int:
         *,
         encoding: Literal["jpeg", "raw"] = "jpeg",
         geometry: Literal["crop", "pad", "warp"] = "crop",
+        size: int | None = None,
         holdout: float = 0.0,
         test: float = 0.0,
         group: str | None = None,
@@ -43,6 +44,7 @@ def prepare(arguments: list[str]) -> int:
             prepared: the folder to make.
             encoding: jpeg, or raw pixels: six times as large, faster to read.
             geometry: crop to the centre, as the paper; pad the whole picture with grey; or warp it to a square.
+            size: the side of the stored pictures, 32 to 256; 256 when not given.
             holdout: the share of each class's training pictures that becomes val, the split watched while training.
             test: the share of each class's training pictures that becomes test, the split for the final measurement.
             group: a regular expression on paths; paths in which it finds the same text (a person, a scene) stay
@@ -58,6 +60,7 @@ def prepare(arguments: list[str]) -> int:
             prepared,
             encoding=encoding,
             geometry=geometry,
+            size=size,
             holdout=holdout,
             test=test,
             group=group,

@@ -27,6 +27,7 @@ def prepare(
     *,
     encoding: Literal["jpeg", "raw"] = "jpeg",
     geometry: Geometry = "crop",
+    size: int | None = None,
     holdout: float = 0.0,
     test: float = 0.0,
     group: str | None = None,
@@ -46,6 +47,8 @@ def prepare(
         source: a folder of classes, of ILSVRC archives, or of CIFAR-10's binary batches.
         encoding: JPEG, or raw uint8, which reads faster and is six times as large (CIFAR-10 is always raw).
         geometry: shorter side to 256 and the centre cut out, the paper's; the whole picture padded; or warped.
+        size: another side than 256, down to 32: nearer to 224, crops hold more of the picture and differ less. Not
+            for CIFAR-10, whose pixels stay as they are.
         holdout: the part of train that becomes val, stratified.
         test: the part of train that becomes test, stratified.
         group: a regular expression on paths; files of one group stay in one split.
@@ -64,7 +67,7 @@ def prepare(
         raise InputError(f"--workers is {workers}; at least one thread is needed.")
     if not (1 <= quality <= 100 and images_per_shard >= 1):
         raise InputError(f"--quality {quality} must lie in 1..100, images_per_shard {images_per_shard} above 0.")
-    listed = list_source(source)
+    listed = _sized(list_source(source), size)
     settings = Settings(
         "raw" if listed.decoded else encoding, geometry, quality, orientation, limit,
         holdout, test, group, seed, images_per_shard,
@@ -75,7 +78,12 @@ def prepare(
 
 def _prepared(source: Path, prepared: Path, listed: Source, settings: Settings, workers: int) -> PreparedSet:
     """The set at `prepared`: what is there already if it is this one, or made now."""
-    identity = {"format": FORMAT, "settings": dataclasses.asdict(settings), "listing": listed.listing()}
+    identity = {
+        "format": FORMAT,
+        "settings": dataclasses.asdict(settings),
+        "size": listed.size,
+        "listing": listed.listing(),
+    }
     if (prepared / "dataset.json").is_file():
         _compare(identity, files.read_json(prepared / "dataset.json"), prepared)
         _say(f"{prepared} is prepared already, from this source and with these settings.")
@@ -114,6 +122,17 @@ def list_source(source: Path) -> Source:
         if cifar10.present(folder):
             return cifar10.listing(folder)
     return folders.listing(source)
+
+
+def _sized(source: Source, size: int | None) -> Source:
+    """`source` with images of that side, where one is asked for."""
+    if size is None:
+        return source
+    if source.decoded:
+        raise InputError(f"--size {size}: the pixels of CIFAR-10 are stored as they are; leave --size out.")
+    if not 32 <= size <= 256:
+        raise InputError(f"--size {size} must lie in 32..256.")
+    return dataclasses.replace(source, size=size)
 
 
 def stored_order(source: Source, seed: int) -> dict[str, list[Item]]:

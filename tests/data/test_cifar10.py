@@ -26,6 +26,8 @@ def test_pixels_and_labels(tmp_path: Path) -> None:
     prepared = prepare(tmp_path / "source", tmp_path / "set", images_per_shard=25)
     assert (prepared.size, prepared.encoding, prepared.counts) == (32, "raw", {"train": 60, "test": 12})
     assert [c.name for c in prepared.classes[:2]] == ["airplane", "automobile"]
+    with pytest.raises(InputError, match="leave --size out"):
+        prepare(tmp_path / "source", tmp_path / "other", size=32)
     test = prepared.split("test")
     out = np.zeros((12, 3, 32, 32), np.uint8)
     test.read(np.arange(12), out)

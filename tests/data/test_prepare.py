@@ -209,6 +209,21 @@ def test_prepared_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         prepare(source, tmp_path / "set")
 
 
+def test_another_side_than_256(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source")
+    small = prepare(source, tmp_path / "small", encoding="raw", size=48, holdout=0.2)
+    assert small.size == 48
+    assert tuple(small.statistics().mean.shape) == (3, 48, 48)
+    for path, pixels in images(small, "val").items():
+        np.testing.assert_array_equal(pixels, picture((source / path).read_bytes(), 48))
+    assert prepare(source, tmp_path / "small", encoding="raw", size=48, holdout=0.2).counts == small.counts
+    with pytest.raises(InputError, match=r"was prepared differently \(--size was 48, now 256\)"):
+        prepare(source, tmp_path / "small", encoding="raw", holdout=0.2)
+    for size in (31, 257):
+        with pytest.raises(InputError, match=rf"--size {size} must lie in 32\.\.256"):
+            prepare(source, tmp_path / "other", size=size)
+
+
 def test_places_that_will_not_do(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", 2)
     (tmp_path / "full").mkdir()
