@@ -17,12 +17,11 @@ from alexnet.data.shards import ClassName, PreparedSet, Shards
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation, evaluate
-from alexnet.files import write_aside, write_json
+from alexnet.files import write_aside
+from alexnet.sweeps.finished import finish, finished
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import Run, unique_name
 from alexnet.training.train import train
-
-_DONE = "finished.json"
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Bench:
     def train(self, recipe: Recipe, seed: int = 0, *, start: Path | None = None, data: Path | None = None) -> Run:
         """The finished run of `recipe`, within the budget, with that seed for weights and data.
 
-        What it was resumed from is deleted once it is finished: a network of the paper's size leaves 1 GB of it.
+        What it was resumed from is deleted once it is finished.
 
         Args:
             start: a classifier file to begin from.
@@ -115,9 +114,7 @@ class Bench:
         if run is None:
             self.say(f"{name}: {self.differs(recipe)}")
             run = train(recipe, data, self.runs / name, self.machine, start)
-            write_json(run.path / _DONE, {"epochs": len(epochs(run))})
-            for file in run.checkpoints.glob("step-*"):
-                file.unlink()
+            finish(run.path)
         self.used[name] = run.recipe
         return run
 
@@ -185,19 +182,9 @@ class Bench:
         return load_file(path)
 
 
-def training_error(run: Run) -> float:
-    """The top-1 error of a run's last epoch on its training images, as they were shown to it."""
-    return float(epochs(run)[-1]["training"]["top1_error"])
-
-
-def epochs(run: Run) -> list[dict[str, dict[str, float]]]:
-    """The journal's lines of whole epochs, first to last."""
-    return [line for line in run.journal() if line["event"] == "epoch"]
-
-
 def _finished(path: Path, recipe: Recipe, prepared: PreparedSet) -> Run | None:
     """The run at `path` if it is finished and is that of `recipe`; `train` sees to any other."""
-    if not (path / _DONE).is_file():
+    if not finished(path):
         return None
     run = Run.open(path)
     asked = replace(recipe, model=replace(recipe.model, classes=len(prepared.classes)))

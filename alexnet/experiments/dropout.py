@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 import torch
 from matplotlib.figure import Figure
@@ -14,11 +15,12 @@ from alexnet.data.views import centre_view
 from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.ablations import COST, REDUCED, Ablation, ablation, photographs, without
-from alexnet.experiments.bench import Bench, epochs
+from alexnet.experiments.bench import Bench
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, helps, of_values, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model import rows
 from alexnet.model.network import Network
+from alexnet.sweeps.finished import epochs
 from alexnet.training.run import Run
 
 _MASKS = 50
@@ -89,16 +91,16 @@ def _measure_masks(bench: Bench) -> Measured:
     difference = paired(errors["halved"], errors["geometric"])
     numbers = {
         "difference": difference.to_json(),
-        "distance": _mean([distance(one["halved"], one["geometric"]) for one in found]),
-        "single": _mean([distance(one["single"], one["geometric"]) for one in found]),
-        "error": _mean([float(error.mean()) for error in errors["geometric"]]),
+        "distance": fmean([distance(one["halved"], one["geometric"]) for one in found]),
+        "single": fmean([distance(one["single"], one["geometric"]) for one in found]),
+        "error": fmean([float(error.mean()) for error in errors["geometric"]]),
         "guessing": guessing(found[0]["labels"]),
     }
     table = [
         {
             "network": name,
-            "top-1 error": _mean([float(error.mean()) for error in per_seed]),
-            "distance from the geometric mean": _mean([distance(one[name], one["geometric"]) for one in found]),
+            "top-1 error": fmean([float(error.mean()) for error in per_seed]),
+            "distance from the geometric mean": fmean([distance(one[name], one["geometric"]) for one in found]),
         }
         for name, per_seed in errors.items()
     ]
@@ -158,7 +160,7 @@ def _measure_iterations(bench: Bench) -> Measured:
         {"seed": seed, "error reached": target, "epochs with": a, "epochs without": b}
         for seed, (target, a, b) in enumerate(zip(targets, taken["with"], taken["without"], strict=True))
     ]
-    numbers = {"difference": found.to_json(), "error": _mean(targets), "guessing": chance, "split": split}
+    numbers = {"difference": found.to_json(), "error": fmean(targets), "guessing": chance, "split": split}
     kind = "validation" if split == "val" else "training"
     note = f"Converged is: at the {kind} error at which the worse of the two networks ends; both learn by one "
     note += "schedule, whose rates fall to the same end."
@@ -183,7 +185,7 @@ def _judge_iterations(numbers: Numbers) -> Verdict:
 
 def _validation(run: Run) -> list[float]:
     """The validation error after each epoch; the training error where the set has no validation split."""
-    return [float((line["validation"] or line["training"])["top1_error"]) for line in epochs(run)]
+    return [float((line["validation"] or line["training"])["top1_error"]) for line in epochs(run.path)]
 
 
 def _drawn(curves: dict[str, list[list[float]]], chance: float, what: str) -> Figure:
@@ -197,10 +199,6 @@ def _drawn(curves: dict[str, list[list[float]]], chance: float, what: str) -> Fi
     axes.legend(fontsize=8, frameon=False)
     drawing.title(axes, what)
     return figure
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 EXPERIMENTS = (

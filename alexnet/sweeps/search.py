@@ -8,8 +8,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +17,11 @@ from alexnet import config
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.sweeps import settings
+from alexnet.sweeps.finished import lighten
 from alexnet.sweeps.outcome import Row
+from alexnet.sweeps.plan import Plan
 from alexnet.sweeps.settings import Span, Value
-from alexnet.sweeps.trial import Epochs, trial
-from alexnet.training.recipe import Machine, Recipe
+from alexnet.sweeps.trial import Epochs
 from alexnet.training.train import Stopped
 
 if TYPE_CHECKING:
@@ -32,16 +32,7 @@ _WARMUP = 5  # and none is ended before a fifth of its epochs
 _BROKEN = 1.0  # what the search is told of a run that broke: as bad as never being right
 
 
-def search(
-    base: Recipe,
-    data: Path,
-    fields: Mapping[str, Span | Sequence[Value]],
-    seeds: int,
-    count: int,
-    out: Path,
-    machine: Machine,
-    say: Callable[[str], object],
-) -> list[Row]:
+def search(plan: Plan, count: int) -> list[Row]:
     """A row for each setting tried to its end, by this process or others, in the order of their beginnings.
 
     What others are still trying has none. Several processes may each begin a last one, so that `count` is exceeded by
@@ -51,43 +42,34 @@ def search(
         InputError: Optuna is missing.
         Stopped: a signal came; the next call goes on with the same setting.
     """
-    study = _study(base, data, fields, seeds, out)
+    study = _study(plan)
     _revive(study)
-    for name, values in fields.items():
+    for name, values in plan.fields.items():
         if isinstance(values, Span):
             kind = "log-uniform" if values.log else "uniform"
-            say(f"{settings.shown(name)}: {kind} from {values.low:g} to {values.high:g}")
+            plan.say(f"{settings.shown(name)}: {kind} from {values.low:g} to {values.high:g}")
     while _begun(study) < count:
-        _try(study, base, data, fields, seeds, out, machine, say)
+        _try(study, plan)
     return _rows(study)
 
 
-def _try(
-    study: "optuna.Study",
-    base: Recipe,
-    data: Path,
-    fields: Mapping[str, Span | Sequence[Value]],
-    seeds: int,
-    out: Path,
-    machine: Machine,
-    say: Callable[[str], object],
-) -> None:
+def _try(study: "optuna.Study", plan: Plan) -> None:
     """Nothing; one more setting is tried, its first seed ended where it falls behind."""
     import optuna
 
     proposed = study.ask()
     proposed.set_user_attr("process", [socket.gethostname(), os.getpid()])
     study.sampler = _sampler(proposed.number)
-    setting = {name: _suggested(proposed, name, values) for name, values in fields.items()}
+    setting = {name: _suggested(proposed, name, values) for name, values in plan.fields.items()}
 
     def stop(epochs: Epochs) -> bool:
         proposed.report(float(epochs[-1]["validation"]["top1_error"]), len(epochs))
         return proposed.should_prune()
 
     try:
-        trials = [trial(base, setting, 0, data, out / "runs", machine, stop=stop, say=say)]
+        trials = [plan.trial(setting, 0, stop)]
         if trials[0].state == "finished":
-            trials += [trial(base, setting, seed, data, out / "runs", machine, say=say) for seed in range(1, seeds)]
+            trials += [plan.trial(setting, seed) for seed in range(1, plan.seeds)]
     except BaseException as error:
         study.tell(proposed, state=optuna.trial.TrialState.FAIL)
         if isinstance(error, Stopped | KeyboardInterrupt):
@@ -96,29 +78,29 @@ def _try(
     row = Row.of(trials)
     proposed.set_user_attr("row", config.to_json(row))
     if row.state == "pruned":
+        lighten(trials[0].run)  # nobody goes on with it
         study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
     else:
         study.tell(proposed, _BROKEN if row.mean is None else row.mean)
 
 
-def _study(
-    base: Recipe, data: Path, fields: Mapping[str, Span | Sequence[Value]], seeds: int, out: Path
-) -> "optuna.Study":
-    """The study of this search in the folder `out`, begun or found there."""
+def _study(plan: Plan) -> "optuna.Study":
+    """The study of this search in its folder, begun or found there."""
     try:
         import optuna
         from optuna.storages.journal import JournalFileBackend
     except ImportError:
         raise InputError("a search needs Optuna: pip install 'alexnet[sweep]'; a grid does without.") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    out.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(out / "study.journal")))
-    decides = [config.to_json(base), PreparedSet.open(data).fingerprint, config.to_json(fields), seeds]
+    plan.out.mkdir(parents=True, exist_ok=True)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(plan.out / "study.journal")))
+    fingerprint = PreparedSet.open(plan.data).fingerprint
+    decides = [config.to_json(plan.base), fingerprint, config.to_json(plan.fields), plan.seeds]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    warmup = base.schedule.epochs // _WARMUP
+    warmup = plan.base.schedule.epochs // _WARMUP
     return optuna.create_study(
         storage=storage,
-        study_name=f"{base.name}-{digest[:8]}",
+        study_name=f"{plan.base.name}-{digest[:8]}",
         sampler=_sampler(0),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST, n_warmup_steps=warmup),
         direction="minimize",

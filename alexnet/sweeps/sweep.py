@@ -4,7 +4,7 @@
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from alexnet import config, distributed, recipes
@@ -15,19 +15,16 @@ from alexnet.files import write_bytes, write_json
 from alexnet.sweeps import search as searching
 from alexnet.sweeps import settings
 from alexnet.sweeps.outcome import Row, Sweep
-from alexnet.sweeps.settings import Span, Value
-from alexnet.sweeps.trial import trial
+from alexnet.sweeps.plan import Fields, Plan
+from alexnet.sweeps.settings import Span
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.train import fitted
-
-Over = Mapping[str, Span | Sequence[Value]]
-"""Values, or a span to search, by field: {"optimiser.learning-rate": (0.003, 0.01)}."""
 
 
 def sweep(
     recipe: Recipe,
     data: str | Path,
-    over: Over,
+    over: Fields,
     *,
     seeds: int = 1,
     search: int | None = None,
@@ -42,7 +39,8 @@ def sweep(
     no rows, and nothing is written.
 
     Args:
-        over: values of fields, by the command line's names; with `search` also spans.
+        over: values of fields, by the command line's names ({"optimiser.learning-rate": (0.003, 0.01)}); with `search`
+            also spans.
         seeds: runs of each setting, with seeds 0, 1, ...
         search: how many settings Optuna tries, all processes together that search the same in the same `out`. A
             setting whose validation error is above the median, at the same epoch, of those that finished is ended.
@@ -56,10 +54,8 @@ def sweep(
     out = Path(out) if out is not None else Path("sweeps") / recipe.name
     fields = {settings.field(recipe, name)[0]: values for name, values in over.items()}
     _require(recipe, data, fields, seeds, search)
-    if search is None:
-        rows = _grid(recipe, data, fields, seeds, out, machine, say)
-    else:
-        rows = searching.search(recipe, data, fields, seeds, search, out, machine, say)
+    plan = Plan(recipe, data, fields, seeds, out, machine, say)
+    rows = _grid(plan) if search is None else searching.search(plan, search)
     named = recipe.name in recipes.names() and recipes.named(recipe.name) == recipe
     name = recipe.name if named else str(out / "recipe.json")
     words = ("alexnet", "train", name, "--data", str(data), "--run", str(out / "best"))
@@ -72,27 +68,16 @@ def sweep(
     return found
 
 
-def _grid(
-    base: Recipe,
-    data: Path,
-    fields: Over,
-    seeds: int,
-    out: Path,
-    machine: Machine,
-    say: Callable[[str], object],
-) -> list[Row]:
+def _grid(plan: Plan) -> list[Row]:
     """A row for each combination, in the order given, the last field's values fastest."""
-    columns = [values for values in fields.values() if not isinstance(values, Span)]
-    grid = [dict(zip(fields, values, strict=True)) for values in itertools.product(*columns)]
+    columns = [values for values in plan.fields.values() if not isinstance(values, Span)]
+    grid = [dict(zip(plan.fields, values, strict=True)) for values in itertools.product(*columns)]
     for setting in grid:
-        settings.changed(base, setting)  # what is impossible is refused before anything trains
-    return [
-        Row.of([trial(base, setting, seed, data, out / "runs", machine, say=say) for seed in range(seeds)])
-        for setting in grid
-    ]
+        settings.changed(plan.base, setting)  # what is impossible is refused before anything trains
+    return [Row.of([plan.trial(setting, seed) for seed in range(plan.seeds)]) for setting in grid]
 
 
-def _require(recipe: Recipe, data: Path, fields: Over, seeds: int, search: int | None) -> None:
+def _require(recipe: Recipe, data: Path, fields: Fields, seeds: int, search: int | None) -> None:
     """Nothing when such a sweep is possible."""
     distributed.require_alone("sweep", "start the same --search several times instead")
     prepared = PreparedSet.open(data)

@@ -23,8 +23,8 @@ from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.files import read_json, write_json
 from alexnet.sweeps import settings
+from alexnet.sweeps.finished import epochs, finish, finished, lighten
 from alexnet.sweeps.settings import Value
-from alexnet.training import journal
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import unique_name
@@ -49,11 +49,6 @@ class Trial:
     """Up to its end, or to the epoch after which the rule ended it."""
 
     @property
-    def seed(self) -> int:
-        """The seed of weights and data."""
-        return self.recipe.seeds.weights
-
-    @property
     def error(self) -> float | None:
         """The top-1 validation error after its last epoch; None for a broken run, or without a validation split."""
         if self.state == "broken" or not self.epochs or not self.epochs[-1]["validation"]:
@@ -74,7 +69,7 @@ def trial(
 ) -> Trial:
     """The run of `base` with `setting` and `seed` in a folder below `runs`; begun, gone on with, or found there.
 
-    What it was resumed from is deleted once it is finished.
+    What it was resumed from is deleted once it is finished or broken; a run that `stop` ended can go on.
 
     Args:
         stop: asked after each epoch, in order, with the epochs so far: whether the run ends here.
@@ -95,24 +90,9 @@ def trial(
         lines, stopped = _trained(recipe, data, folder, machine, stop)
     except NotFinite as error:
         write_json(note, {"why": str(error)})
-        return Trial(setting, recipe, folder, "broken", tuple(_epochs(folder)))
-    if not stopped:
-        _lighten(folder, len(lines))
+        lighten(folder)
+        return Trial(setting, recipe, folder, "broken", tuple(epochs(folder)))
     return Trial(setting, recipe, folder, "stopped" if stopped else "finished", tuple(lines))
-
-
-def _lighten(folder: Path, epochs: int) -> None:
-    """Nothing; what a finished run was resumed from is deleted, as experiments do: 1 GB of the paper's network.
-
-    Their note is left, too, so that one that shares the run does not train it anew.
-    """
-    saved = sorted((folder / "checkpoints").glob("step-*.json"))
-    # The journal tells of the last epoch before its weights are written.
-    if not saved or not read_json(saved[-1])["position"]["finished"]:
-        return
-    write_json(folder / "finished.json", {"epochs": epochs})
-    for file in sorted((folder / "checkpoints").glob("step-*")):
-        file.unlink()
 
 
 def _trained(
@@ -120,29 +100,31 @@ def _trained(
 ) -> tuple[Epochs, bool]:
     """(the epochs up to the end, or to that after which `stop` said so; whether it said so)."""
     if stop is None or recipe.schedule.epochs == 1:
-        if not _finished(recipe, _epochs(folder)):
+        if not finished(folder):
             train(recipe, data, folder, machine)
-        lines = _epochs(folder)
+            finish(folder)
+        lines = epochs(folder)
         return lines, stop is not None and stop(lines)
     process: subprocess.Popen[str] | None = None
     seen = 0
     try:
         while True:
-            alive = process is not None and process.poll() is None  # asked before reading, so that nothing is missed
-            lines = _epochs(folder)
+            code = process.poll() if process else None  # asked before reading, so that nothing is missed
+            lines = epochs(folder)
             while seen < len(lines):
                 seen += 1
                 if stop(lines[:seen]):
                     return lines[:seen], True
-            if _finished(recipe, lines):
-                if process:
-                    process.wait()
+            if finished(folder):
                 return lines, False
             if process is None:
                 process = _begin(recipe, data, folder, machine)
-            elif not alive:
+            elif code == 0:
+                finish(folder)
+            elif code is not None:
                 _fail(process, folder)
-            time.sleep(_POLL)
+            else:
+                time.sleep(_POLL)
     finally:
         if process:
             process.communicate()  # closes its standard input: it saves and stops
@@ -176,15 +158,6 @@ def _fail(process: "subprocess.Popen[str]", folder: Path) -> None:
     if failure.get("broken"):
         raise NotFinite(failure["why"])
     raise InputError(failure.get("why") or f"the process that trained {folder} ended with {process.returncode}.")
-
-
-def _finished(recipe: Recipe, lines: Epochs) -> bool:
-    errors = [line["validation"]["top1_error"] for line in lines if line["validation"]]
-    return bool(lines) and (len(lines) >= recipe.schedule.epochs or recipe.schedule.finished(errors))
-
-
-def _epochs(folder: Path) -> Epochs:
-    return [line for line in journal.read(folder / "journal.jsonl") if line["event"] == "epoch"]
 
 
 def _main() -> int:

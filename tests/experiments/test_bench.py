@@ -11,8 +11,9 @@ from alexnet.data.loader import Loading
 from alexnet.errors import InputError
 from alexnet.experiments import bench as bench_file
 from alexnet.experiments import pictures
-from alexnet.experiments.bench import Bench, Budget, epochs, training_error
+from alexnet.experiments.bench import Bench, Budget
 from alexnet.model.alexnet import AlexNetConfig
+from alexnet.sweeps.finished import epochs
 from alexnet.training import run as run_file
 from alexnet.training.recipe import Recipe, Seeds
 from alexnet.training.run import unique_name
@@ -85,8 +86,7 @@ def test_a_run_is_finished_seeded_and_without_what_it_was_resumed_from(bench, ru
     assert run.recipe.seeds == Seeds(1, 1)
     assert run.recipe.model.classes == 10
     assert bench.used[run.name] == run.recipe
-    assert len(epochs(run)) == 1
-    assert training_error(run) == epochs(run)[0]["training"]["top1_error"]
+    assert len(epochs(run.path)) == 1
     assert not list(run.checkpoints.glob("step-*"))
 
 

@@ -1,5 +1,6 @@
 """Means over masks against whole networks, epochs to an error by hand, and the rules' verdicts."""
 
+import json
 import math
 from types import SimpleNamespace
 
@@ -102,7 +103,7 @@ def test_the_rule_of_iterations(ratio, spread, error, verdict):
 
 
 @pytest.mark.parametrize(("split", "chance"), [("val", 0.3), ("train", 0.4)])
-def test_epochs_are_counted_from_guessing_the_most_frequent_class(split, chance):
+def test_epochs_are_counted_from_guessing_the_most_frequent_class(split, chance, tmp_path):
     """Of two classes that are not equally frequent, and on the training images where there are no others."""
     labels = {"val": np.array([0] * 7 + [1] * 3), "train": np.array([1] * 6 + [0] * 4)}
     counts = {name: len(labels[name]) for name in ("train", split)}
@@ -110,7 +111,8 @@ def test_epochs_are_counted_from_guessing_the_most_frequent_class(split, chance)
     whole = [{"event": "epoch", "validation": {"top1_error": 0.2}, "training": {"top1_error": 0.1}}]
     if split == "train":
         whole = [{**line, "validation": None} for line in whole]
-    run = SimpleNamespace(journal=lambda: whole)
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in whole))
+    run = SimpleNamespace(path=tmp_path)
     bench = SimpleNamespace(
         prepared=prepared, seeds=lambda: range(2), train=lambda recipe, seed: run, base=recipes.named("imagenette")
     )

@@ -17,10 +17,11 @@ import alexnet
 from alexnet import cli, config, recipes
 from alexnet.errors import InputError
 from alexnet.experiments import bench, pictures
+from alexnet.sweeps import plan, settings
 from alexnet.sweeps import search as searching
-from alexnet.sweeps import settings
 from alexnet.sweeps import trial as trials
 from alexnet.sweeps.outcome import Row, Sweep
+from alexnet.sweeps.plan import Plan
 from alexnet.sweeps.settings import Span
 from alexnet.sweeps.sweep import sweep
 from alexnet.sweeps.trial import trial
@@ -148,19 +149,22 @@ def test_a_finished_run_keeps_its_weights_alone_and_an_experiment_finds_it_finis
     assert shared.train(base, 0).path == found.run
 
 
-def test_a_run_killed_before_its_last_weights_keeps_what_it_goes_on_from(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    saved = tmp_path / "checkpoints" / "step-000000001.json"
-    saved.write_text(json.dumps({"position": {"finished": False}}))
-    trials._lighten(tmp_path, 1)
-    assert saved.is_file()
-    assert not (tmp_path / "finished.json").exists()
+def test_a_run_killed_before_its_last_weights_is_gone_on_with(drawn, tmp_path):
+    """Its journal is whole: that alone finishes nothing."""
+    folder = trial(small(1), {}, 0, drawn, tmp_path, MACHINE).run
+    (folder / "finished.json").unlink()
+    (folder / "weights.safetensors").unlink()
+    again = trial(small(1), {}, 0, drawn, tmp_path, MACHINE)
+    assert (again.run, len(again.epochs)) == (folder, 1)
+    assert (folder / "weights.safetensors").is_file()
+    assert (folder / "finished.json").is_file()
 
 
 def test_a_run_that_breaks_is_a_row_that_cannot_be_best(drawn, tmp_path, monkeypatch):
     base = small(1)
     found = sweep(base, drawn, {RATE: (1e30, 0.001)}, out=tmp_path, machine=MACHINE)
     assert [row.state for row in found.rows] == ["broken", "finished"]
+    assert not list(tmp_path.glob("runs/*/checkpoints/step-*"))
     assert found.rows[0].mean is None
     assert found.best is found.rows[1]
     monkeypatch.setattr(trials, "train", lambda *_: pytest.fail("what broke is not trained again"))
@@ -242,8 +246,10 @@ def test_a_rule_ends_a_run_after_an_epoch_and_a_later_one_lets_it_go_on(drawn, t
     again = trial(base, {}, 0, drawn, tmp_path, MACHINE, stop=two)
     assert again == ended
 
+    assert list(ended.run.glob("checkpoints/step-*"))
     whole = trial(base, {}, 0, drawn, tmp_path, MACHINE, stop=lambda _: False)
     assert (whole.state, len(whole.epochs)) == ("finished", 4)
+    assert not list(ended.run.glob("checkpoints/step-*"))
     undisturbed = trial(base, {}, 0, drawn, tmp_path / "other", MACHINE)
     files = [each.run / "weights.safetensors" for each in (whole, undisturbed)]
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -329,20 +335,20 @@ def test_what_was_interrupted_is_tried_again_and_what_others_try_is_not(drawn, t
         raise KeyboardInterrupt
 
     # Two are being tried: one by a process of this machine that was killed, one on another machine, which may live.
-    study = searching._study(base, drawn, over, 1, tmp_path)
+    study = searching._study(planned(base, drawn, over, tmp_path))
     for host in (searching.socket.gethostname(), "elsewhere"):
         one = study.ask()
         one.set_user_attr("process", [host, _dead()])
         tried = one.suggest_float(RATE, 1e-4, 1e-2, log=True)
         seen.append(tried)
-    monkeypatch.setattr(searching, "trial", interrupted)
+    monkeypatch.setattr(plan, "trial", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(base, drawn, over, search=3, out=tmp_path, machine=MACHINE)
     assert seen[2] == seen[0]
     monkeypatch.undo()
     found = sweep(base, drawn, over, search=3, out=tmp_path, machine=MACHINE)
     assert [row.setting[RATE] == seen[0] for row in found.rows] == [True, False]
-    states = [one.state.name for one in searching._study(base, drawn, over, 1, tmp_path).trials]
+    states = [one.state.name for one in searching._study(planned(base, drawn, over, tmp_path)).trials]
     assert states.count("RUNNING") == 1
     assert optuna.trial.TrialState.WAITING not in states
 
@@ -350,7 +356,7 @@ def test_what_was_interrupted_is_tried_again_and_what_others_try_is_not(drawn, t
 def test_while_others_are_at_every_setting_there_are_no_rows_and_no_files(drawn, tmp_path):
     pytest.importorskip("optuna")
     over, base = {RATE: Span(1e-4, 1e-2, log=True)}, small(1)
-    study = searching._study(base, drawn, over, 1, tmp_path)
+    study = searching._study(planned(base, drawn, over, tmp_path))
     one = study.ask()
     one.set_user_attr("process", ["elsewhere", 1])
     assert sweep(base, drawn, over, search=1, out=tmp_path, machine=MACHINE).rows == ()
@@ -360,7 +366,7 @@ def test_while_others_are_at_every_setting_there_are_no_rows_and_no_files(drawn,
 def test_what_was_killed_between_its_row_and_its_end_has_one_row(drawn, tmp_path, monkeypatch):
     pytest.importorskip("optuna")
     over, base = {RATE: Span(1e-4, 1e-2, log=True)}, small(1)
-    study = searching._study(base, drawn, over, 1, tmp_path)
+    study = searching._study(planned(base, drawn, over, tmp_path))
     one = study.ask()
     rate = one.suggest_float(RATE, 1e-4, 1e-2, log=True)
     one.set_user_attr("process", [searching.socket.gethostname(), _dead()])
@@ -369,9 +375,13 @@ def test_what_was_killed_between_its_row_and_its_end_has_one_row(drawn, tmp_path
     def pretended(base, setting, seed, *_, **__):
         return trials.Trial(setting, base, Path("run"), "finished", ({"validation": {"top1_error": 0.5}},))
 
-    monkeypatch.setattr(searching, "trial", pretended)
+    monkeypatch.setattr(plan, "trial", pretended)
     found = sweep(base, drawn, over, search=1, out=tmp_path, machine=MACHINE)
     assert [each.setting[RATE] for each in found.rows] == [rate]
+
+
+def planned(base, drawn, over, out):
+    return Plan(base, drawn, over, 1, out, MACHINE, lambda _: None)
 
 
 def _dead():
@@ -394,9 +404,12 @@ def test_what_falls_behind_the_median_is_pruned(drawn, tmp_path, monkeypatch):
                 break
         lasted[setting[RATE]] = len(lines)
         state = "finished" if len(lines) == base.schedule.epochs else "stopped"
-        return trials.Trial(setting, base, Path("run"), state, tuple(lines))
+        run = runs / f"{setting[RATE]}"
+        (run / "checkpoints").mkdir(parents=True)
+        (run / "checkpoints" / "step-000000001.safetensors").write_bytes(b"a gigabyte")
+        return trials.Trial(setting, base, run, state, tuple(lines))
 
-    monkeypatch.setattr(searching, "trial", pretended)
+    monkeypatch.setattr(plan, "trial", pretended)
     found = sweep(base, drawn, {RATE: Span(0.01, 0.9)}, search=20, out=tmp_path)
     finished = []
     for row in found.rows:
@@ -404,6 +417,7 @@ def test_what_falls_behind_the_median_is_pruned(drawn, tmp_path, monkeypatch):
         behind = len(finished) >= 5 and rate > statistics.median(finished)
         assert row.state == ("pruned" if behind else "finished")
         assert lasted[rate] == (2 if behind else 10)
+        assert bool(list(tmp_path.glob(f"runs/{rate}/checkpoints/*"))) == (not behind), "nobody goes on with it"
         finished += [] if behind else [rate]
     assert {"pruned", "finished"} == {row.state for row in found.rows}
 
