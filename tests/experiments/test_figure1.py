@@ -1,5 +1,6 @@
 """Figure 1: when a curve crosses 25 %, which rate is taken, its rule, and a whole run."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,15 +9,14 @@ import pytest
 from alexnet import cli
 from alexnet.experiments import figure1, pictures
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.figure1 import crossing
-from alexnet.experiments.tuning import climb
+from alexnet.experiments.figure1 import climb, crossing
 from alexnet.files import read_json
 from alexnet.sweeps.trial import Trial
 
 (EXPERIMENT,) = figure1.EXPERIMENTS
 
 
-def numbers(relu=(6.0,), tanh=(36.0,), relu_inside=True, tanh_inside=True):
+def numbers(relu=(6.0,), tanh=(36.1,), relu_inside=True, tanh_inside=True):
     def net(reached, inside):
         return {"rate": 0.001, "inside": inside, "reached": list(reached), "errors": [[0.4]] * len(reached)}
 
@@ -26,23 +26,38 @@ def numbers(relu=(6.0,), tanh=(36.0,), relu_inside=True, tanh_inside=True):
 @pytest.mark.parametrize(
     ("given", "verdict", "reason"),
     [
-        ({}, "reproduced", "takes 6.0 times"),
+        ({}, "reproduced", "takes 6.0 times the epochs of the rectifiers (one run of each"),
         ({"relu_inside": False}, "reproduced", "6.0 times"),
         ({"tanh": (None,)}, "reproduced", "more than 6.6 times"),
-        ({"relu": (6.0, 8.0), "tanh": (36.0, None)}, "reproduced", "more than 5.4 times"),
-        ({"tanh": (17.9,)}, "not reproduced", "3.0 times"),
+        ({"tanh": (35.9,)}, "not testable here", "tells only from 6 on, or below 1.5"),
+        ({"tanh": (9.1,)}, "not testable here", "tells only from 6 on, or below 1.5"),
+        ({"tanh": (8.9,)}, "not reproduced", "1.5 times"),
         ({"tanh": (5.0,), "tanh_inside": False}, "not reproduced", "0.8 times"),
         ({"tanh_inside": False}, "not testable here", "tanh's rate lies"),
-        ({"tanh": (17.0,), "relu_inside": False}, "not testable here", "rectifiers' rate lies"),
+        ({"tanh": (8.0,), "relu_inside": False}, "not testable here", "rectifiers' rate lies"),
+        ({"relu": (6.0, 8.0), "tanh": (36.0, None)}, "reproduced", "more than 5.4 times"),
+        ({"relu": (6.0, 6.2), "tanh": (18.9, 18.7)}, "reproduced", "3.1 times"),
+        ({"relu": (6.0, 6.2), "tanh": (16.9, 16.7)}, "not reproduced", "2.8 times"),
+        ({"relu": (6.0, 12.0), "tanh": (36.0, 18.0)}, "not testable here", "takes more seeds"),
+        ({"relu": (6.0, 9.0), "tanh": (16.9, 16.7)}, "not testable here", "takes more seeds"),
         ({"relu": (None,)}, "not testable here", "did not reach 25%"),
         ({"relu": (6.0, None)}, "not testable here", "did not reach 25%"),
         ({"relu": (20.0,), "tanh": (None,)}, "not testable here", "too low a bound"),
+        ({"relu": (20.0, 20.2), "tanh": (None, None)}, "not testable here", "too low a bound"),
     ],
 )
 def test_each_verdict_is_possible(given, verdict, reason):
     said = EXPERIMENT.judge(numbers(**given))
     assert said.verdict == verdict
     assert reason in said.reason
+
+
+def test_the_ratio_is_that_of_geometric_means_and_its_interval_students():
+    """Two seeds of each: doublings of 2.5 and 3.0 against 5.0 and 5.1, so 2.3 apart, Student's factor of 2 freedoms."""
+    given = numbers(relu=(2**2.5, 2**3), tanh=(2**5, 2**5.1))
+    reach = 4.303 * math.sqrt((0.125 + 0.005) / 2)
+    shown = f"{2**2.3:.1f} times the epochs of the rectifiers (95 % from {2 ** (2.3 - reach):.1f} to "
+    assert f"{shown}{2 ** (2.3 + reach):.1f}, 2 seeds" in EXPERIMENT.judge(given).reason
 
 
 @pytest.mark.parametrize(
