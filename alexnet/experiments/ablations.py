@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import fmean
 from typing import Any, Literal
 
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from alexnet.analysis import drawing
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.comparison import LEARNT, Difference, guessing, helps, of_values, paired, paired_gaps
+from alexnet.experiments.comparison import LEARNT, Difference, apart, guessing, helps, of_values, paired_gaps
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training.recipe import Recipe
@@ -114,9 +115,9 @@ def differences(bare: list[Seen], full: list[Seen]) -> dict[str, Difference]:
     )
     gaps = ([(run.test.top1_errors, run.training.top1_errors) for run in runs] for runs in (bare, full))
     return {
-        "top-1 error": _paired(bare, full, "test"),
+        "top-1 error": apart([run.test for run in bare], [run.test for run in full]),
         "top-5 error": top5,
-        "training error": _paired(bare, full, "training"),
+        "training error": apart([run.training for run in bare], [run.training for run in full]),
         "overfitting": paired_gaps(*gaps, independent=True),
     }
 
@@ -179,9 +180,9 @@ def _measure(
     ours = f"{100 * judged.mean:+.1f} points of {effect} without {part.what} (95 %: {_ends(judged)})"
     numbers = {
         "differences": {name: difference.to_json() for name, difference in found.items()},
-        "error": sum(run.test.top1_error for run in full) / len(full),
+        "error": fmean(run.test.top1_error for run in full),
         "guessing": guessing(full[0].test.labels),
-        "bare training error": sum(run.training.top1_error for run in bare) / len(bare),
+        "bare training error": fmean(run.training.top1_error for run in bare),
         "guessing in training": guessing(bare[0].training.labels),
     }
     shown = f"{full[0].training.images:,} training images and {full[0].test.images:,} others, centre view, no dropout."
@@ -210,8 +211,3 @@ def _ends(found: Difference) -> str:
     if not math.isfinite(found.standard_error):
         return "not known from one run of each"
     return f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
-
-
-def _paired(bare: list[Seen], full: list[Seen], split: Literal["test", "training"]) -> Difference:
-    errors = ([getattr(run, split).top1_errors for run in runs] for runs in (bare, full))
-    return paired(*errors, independent=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.experiment import Verdict
 
 LEARNT = 0.9  # of the error of always the same answer: above it a network has learnt nothing
@@ -89,6 +90,12 @@ def paired(without: Sequence[Tensor], with_: Sequence[Tensor], *, independent: b
             ways.
     """
     return _difference([(torch.stack(list(without)), torch.stack(list(with_)))], independent)
+
+
+def apart(without: Sequence[Evaluation], with_: Sequence[Evaluation]) -> Difference:
+    """The difference of top-1 errors between networks trained apart, a pair for each seed, on the same images."""
+    errors = ([found.top1_errors for found in evaluations] for evaluations in (without, with_))
+    return paired(*errors, independent=True)
 
 
 def paired_gaps(

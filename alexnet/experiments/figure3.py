@@ -1,7 +1,7 @@
 """Figure 3: do the first kernels of the two towers come to differ in colour, in every run?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from alexnet.analysis import drawing
 from alexnet.analysis.kernels import kernels
 from alexnet.evaluation.classifier import Classifier
+from alexnet.experiments.ablations import changed
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.network import Network
-from alexnet.training.recipe import Recipe
 from alexnet.training.run import Run
 
 _SMALLEST = 0.1  # difference of colour between the towers that counts: noise has 2/3, grey 0
@@ -118,7 +118,7 @@ def _towers(shown: Network, start: Network) -> Towers:
 def _measure(bench: Bench) -> Measured:
     """The towers of a run for each seed, and those of the controls for the first."""
     found = {f"two towers, seed {seed}": towers(bench.train(bench.base, seed)) for seed in bench.seeds()}
-    controls = {name: towers(bench.train(_model(bench.base, **change))) for name, change in _CONTROLS.items()}
+    controls = {name: towers(bench.train(changed(bench.base, **change))) for name, change in _CONTROLS.items()}
     seeds = [each.to_json() for each in found.values()]
     numbers = {"seeds": seeds, "controls": {name: each.to_json() for name, each in controls.items()}}
     rows = [_row(name, each.to_json()) for name, each in (found | controls).items()]
@@ -208,10 +208,6 @@ def _drawn(found: dict[str, Towers]) -> Figure:
     axes.set_xlabel("share of colour: 0 grey, 2/3 as in noise (dotted)", fontsize=8)
     drawing.title(axes, "What each first kernel has learned: tower 1 blue, tower 2 orange")
     return figure
-
-
-def _model(recipe: Recipe, **changes: Any) -> Recipe:
-    return replace(recipe, model=replace(recipe.model, **changes))
 
 
 _WHOLE = "one tower, its halves"

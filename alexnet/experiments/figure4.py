@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,10 @@ def _measure(bench: Bench) -> Measured:
         "difference": difference.to_json(),
         "overlap": shared,
         "nearest": rows,
-        "error": sum(each.top1_error for each in evaluations) / len(evaluations),
+        "error": fmean(each.top1_error for each in evaluations),
         "guessing": guessing(evaluations[0].labels),
     }
-    said = f"{_points(difference)} more of six neighbours are of the query's class than by pixels; {shared:.0%} in both"
+    said = f"{difference.points} more of six neighbours are of the query's class than by pixels; {shared:.0%} in both"
     return Measured(
         numbers, said, _figures(bench, runs[0], setting, found[0]), {"Six nearest": rows}, _remarks(setting)
     )
@@ -205,7 +206,7 @@ def _classifier(bench: Bench, run: Run) -> Classifier:
 
 def _judge(numbers: Numbers) -> Verdict:
     found = Difference.from_json(numbers["difference"])
-    shown = f"{_points(found)} more of the neighbours are of the query's class in the last hidden layer than by pixels "
+    shown = f"{found.points} more of the neighbours are of the query's class in the last hidden layer than by pixels "
     shown += f"(95 % from {100 * found.low:+.1f} to {100 * found.high:+.1f}, {found.images} queries, {found.seeds} "
     shown += f"seed(s)); {numbers['overlap']:.0%} are neighbours by pixels too"
     if numbers["error"] > LEARNT * numbers["guessing"]:
@@ -216,10 +217,6 @@ def _judge(numbers: Numbers) -> Verdict:
     if numbers["overlap"] >= 0.5 or found.high < _SMALLEST:
         return Verdict("not reproduced", f"{shown}; {100 * _SMALLEST:.0f} points and less than half were asked for.")
     return Verdict("not testable here", f"{shown}: too few queries or runs to tell {100 * _SMALLEST:.0f} points.")
-
-
-def _points(found: Difference) -> str:
-    return found.points
 
 
 def _remarks(setting: _Setting) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Section 3.3 on CIFAR-10: the four-layer net with and without response normalisation."""
 
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from alexnet import recipes
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.comparison import Difference, helps, paired
+from alexnet.experiments.comparison import Difference, apart, helps
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.training.recipe import Recipe
 
@@ -42,11 +43,11 @@ def _measure(bench: Bench) -> Measured:
     nine = {name: [bench.evaluate(run, views="nine") for run in of] for name, of in runs.items()}
     centre = {name: [bench.evaluate(run) for run in of] for name, of in runs.items()}
     full, bare, published = nine
-    clean, authors = _gap(nine[bare], nine[full]), _gap(nine[published], nine[full])
+    clean, authors = apart(nine[bare], nine[full]), apart(nine[published], nine[full])
     found = {
         "norms alone": clean,
         "as published": authors,
-        "norms alone, centre": _gap(centre[bare], centre[full]),
+        "norms alone, centre": apart(centre[bare], centre[full]),
     }
     errors = [
         {
@@ -65,13 +66,8 @@ def _measure(bench: Bench) -> Measured:
     return Measured(numbers, ours, tables={"Test errors": errors, "Points saved": gaps}, remarks=(_REMARK,))
 
 
-def _gap(without: list[Evaluation], with_: list[Evaluation]) -> Difference:
-    errors = ([result.top1_errors for result in results] for results in (without, with_))
-    return paired(*errors, independent=True)
-
-
 def _mean(results: list[Evaluation]) -> float:
-    return sum(result.top1_error for result in results) / len(results)
+    return fmean(result.top1_error for result in results)
 
 
 def _row(name: str, found: Difference) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Section 3.3's aside: a rectifier learns as long as some example makes it positive. How many never are?"""
 
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def _measure(bench: Bench) -> Measured:
         "images": images,
         "seeds": found,
         "divisor": views.divisor,
-        "error": sum(each.top1_error for each in evaluations) / len(evaluations),
+        "error": fmean(each.top1_error for each in evaluations),
         "guessing": guessing(evaluations[0].labels),
     }
     rows = [{"seed": seed, **row} for seed, each in enumerate(found) for row in each]
