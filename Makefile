@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/solar_cells.py $(DEMO)/cells
-	$(BIN)/alexnet prepare $(DEMO)/cells $(DEMO)/prepared --holdout 0.1
+	$(BIN)/alexnet prepare $(DEMO)/cells $(DEMO)/prepared --holdout 0.1 --size 230
 	$(BIN)/alexnet train demo --data $(DEMO)/prepared --run $(DEMO)/run
 	$(BIN)/alexnet evaluate $(DEMO)/run --data $(DEMO)/prepared --split test
 	$(BIN)/alexnet evaluate $(DEMO)/run --data $(DEMO)/prepared --split test --views ten
