@@ -30,7 +30,7 @@ TORCHVISION = AlexNetConfig(
 """One tower of 64-192-384-256-256 kernels, two zeros on every side of the image, no response norm, inverted dropout
 before fc6 and fc7; 61,100,840 parameters."""
 
-_THEIRS = {
+THEIRS = {
     "conv1": "features.0",
     "conv2": "features.3",
     "conv3": "features.6",
@@ -65,13 +65,13 @@ def load(model: Network, state: Mapping[str, Tensor]) -> None:
 
 
 def _ours() -> list[str]:
-    return [f"{layer}.{part}" for layer in _THEIRS for part in ("weight", "bias")]
+    return [f"{layer}.{part}" for layer in THEIRS for part in ("weight", "bias")]
 
 
 def _expected(model: Network) -> dict[str, Shape]:
     """The shapes of `model`'s tensors under torchvision's names, in its order."""
     own = shapes(model)
-    require(dict.fromkeys(_THEIRS, ()), dict.fromkeys(own, ()), "the network (torchvision's is TORCHVISION)")
+    require(dict.fromkeys(THEIRS, ()), dict.fromkeys(own, ()), "the network (torchvision's is TORCHVISION)")
     if any(row.towers > 1 for row in model.rows):
         raise InputError("the network has two towers and torchvision's alexnet has one: build it from TORCHVISION.")
-    return {f"{theirs}.{part}": own[layer][part] for layer, theirs in _THEIRS.items() for part in ("weight", "bias")}
+    return {f"{theirs}.{part}": own[layer][part] for layer, theirs in THEIRS.items() for part in ("weight", "bias")}
