@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alexnet import recipes as recipes
+    from alexnet.analysis.embed import embed as embed
     from alexnet.analysis.report import report as report
+    from alexnet.analysis.show import show as show
     from alexnet.baselines.fit import baseline as baseline
+    from alexnet.commands import calibrate as calibrate
     from alexnet.commands import evaluate as evaluate
     from alexnet.commands import finetune as finetune
     from alexnet.commands import resume as resume
+    from alexnet.commands import summary as summary
     from alexnet.commands import train as train
     from alexnet.data.prepare import prepare as prepare
     from alexnet.data.shards import verify as verify
@@ -37,8 +41,12 @@ _HOMES = {
     "resume": "alexnet.commands",
     "finetune": "alexnet.commands",
     "evaluate": "alexnet.commands",
+    "calibrate": "alexnet.commands",
     "predict": "alexnet.evaluation.predict",
+    "embed": "alexnet.analysis.embed",
     "report": "alexnet.analysis.report",
+    "show": "alexnet.analysis.show",
+    "summary": "alexnet.commands",
     "baseline": "alexnet.baselines.fit",
     "reproduce": "alexnet.experiments.reproduce",
     "sweep": "alexnet.sweeps.sweep",
