@@ -16,6 +16,7 @@ from alexnet.evaluation import classifier_file
 from alexnet.evaluation import evaluate as evaluation
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
+from alexnet.evaluation.lesions import lesion
 from alexnet.training import train as training
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe
@@ -89,6 +90,7 @@ def evaluate(
     best: bool = False,
     out: Path | None = None,
     probabilities: bool = False,
+    edit: Sequence[str] = (),
     device: str = "auto",
     progress: Callable[[int], object] = lambda _: None,
 ) -> Evaluation:
@@ -102,6 +104,7 @@ def evaluate(
         out: the folder for per-class errors, the confusion matrix and, if kept, the probabilities; nothing is
             written when it is not given.
         probabilities: whether to keep each image's probabilities.
+        edit: lesions of every classifier, as `alexnet.evaluation.lesions` has them: "conv3=zero", "tower2=zero".
         progress: told the number of images of each batch.
 
     Raises:
@@ -115,11 +118,13 @@ def evaluate(
         _warn_of_others(runs, prepared, split)
         loader = Loader(prepared.split(split), Loading(), place, cache="none")
         classifiers = [Classifier.load(run, str(place), best) for run in runs]
+        for classifier in classifiers:
+            lesion(classifier.network, edit)
         result = evaluation.evaluate(
             classifiers, loader, views, classes=prepared.classes, probabilities=probabilities, progress=progress
         )
         measured = {"path": str(Path(data).resolve()), "fingerprint": prepared.fingerprint}
-        result = dataclasses.replace(result, split=split, data=measured)
+        result = dataclasses.replace(result, split=split, data=measured, edit=tuple(edit))
         if out and distributed.rank() == 0:
             evaluation.write(out, result)
             names = [entry.words or entry.name for entry in result.classes]

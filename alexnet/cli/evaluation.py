@@ -33,6 +33,7 @@ def evaluate(arguments: list[str]) -> int:
         best: terminal.Flag = False,
         out: Path | None = None,
         save_probabilities: terminal.Flag = False,
+        edit: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
         device: str = "auto",
         json: terminal.Flag = False,
     ) -> int:
@@ -51,12 +52,14 @@ def evaluate(arguments: list[str]) -> int:
             out: the folder to write to. Without it one run's files go to its own evaluation-SPLIT-VIEWS, and nothing is
                 written for several.
             save_probabilities: write each image's probabilities too.
+            edit: set units to zero on the way: conv3=zero, conv3:0,5=zero (units 0 and 5), tower2=zero (that half of
+                every row that two towers hold). May be given several times; files are then written to --out alone.
             device: auto (the best there is), cpu, cuda, cuda:1 or mps.
             json: print one JSON object and nothing else.
         """
         if not runs:
             return terminal.fail("evaluate wants at least one RUN: `alexnet evaluate RUN --data PREPARED`.", 2)
-        if out is None and len(runs) == 1 and runs[0].is_dir():
+        if out is None and len(runs) == 1 and runs[0].is_dir() and not edit:
             out = runs[0] / f"evaluation-{split}-{views}{'-best' if best else ''}"
         if out is None and save_probabilities:
             return terminal.fail("--save-probabilities wants a folder to write to: --out FOLDER.", 2)
@@ -69,11 +72,12 @@ def evaluate(arguments: list[str]) -> int:
                 best=best,
                 out=out,
                 probabilities=save_probabilities,
+                edit=edit,
                 device=device,
                 progress=progress,
             )
         terminal.print_json(result.to_json()) if json else _tell(result, split, out)
-        if out is None and len(runs) > 1:
+        if out is None and (len(runs) > 1 or edit):
             terminal.note("Nothing was written; --out FOLDER writes errors by class, confusion and answers.")
         return 0
 
@@ -124,6 +128,8 @@ def _tell(result: Evaluation, split: str, out: Path | None) -> None:
     models = f", {result.models} classifiers averaged" if result.models > 1 else ""
     shown = f"{result.views} view{'' if result.views == 'centre' else 's'}"
     print(f"{counted(result.images, 'image')} of {split}, {shown}{models}")
+    if result.edit:
+        print(f"lesioned     {', '.join(result.edit)}")
     print(f"top-1 error  {result.top1_error:.4f} ± {result.top1_standard_error:.4f} (standard error)")
     if len(result.classes) > 5:
         print(f"top-5 error  {result.top5_error:.4f}")

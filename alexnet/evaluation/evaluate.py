@@ -52,6 +52,8 @@ class Evaluation:
     split: str = ""
     """The name of the split, and the prepared set's "path" and "fingerprint", where they are known."""
     data: Mapping[str, str] | None = None
+    edit: tuple[str, ...] = ()
+    """The lesions that the classifiers answered with, as on the command line."""
 
     @property
     def top1_standard_error(self) -> float:
@@ -84,6 +86,7 @@ class Evaluation:
         measured = {} if self.data is None else {"split": self.split, "data": dict(self.data)}
         return {
             **measured,
+            **({"edit": list(self.edit)} if self.edit else {}),
             "top1_error": self.top1_error,
             "top1_standard_error": self.top1_standard_error,
             "top5_error": self.top5_error,
