@@ -21,8 +21,9 @@ from alexnet.config import nearest
 from alexnet.data.progress import bar
 from alexnet.data.views import Statistics, Views, centre_view
 from alexnet.errors import InputError, counted
-from alexnet.evaluation import classifier_file, lesions
+from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
+from alexnet.evaluation.lesions import lesion
 from alexnet.model.network import Network, facts
 from alexnet.model.rows import Rectifier, Tanh
 
@@ -98,7 +99,7 @@ def _classifier(file: Path, device: torch.device, untrained: int | None, edit: S
     classifier = Classifier.load(file, str(device))
     if untrained is not None:
         classifier.network.initialise(untrained)
-    lesions.apply(classifier.network, edit)
+    lesion(classifier.network, edit)
     if grey:
         classifier.views = _achromatic(classifier.views, classifier.statistics)
     return classifier

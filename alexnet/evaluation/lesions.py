@@ -22,7 +22,7 @@ _EDIT = re.compile(r"(?P<where>\w+)(?::(?P<units>\d+(?:,\d+)*))?=zero")
 _TOWER = re.compile(r"tower(\d+)")
 
 
-def lesions(edits: Sequence[str], network: Network) -> dict[str, Callable[[Tensor], Tensor]]:
+def changes(edits: Sequence[str], network: Network) -> dict[str, Callable[[Tensor], Tensor]]:
     """For each stage that the edits name, what to make of it: the `edit` of `Network.stages`.
 
     Raises:
@@ -36,15 +36,15 @@ def lesions(edits: Sequence[str], network: Network) -> dict[str, Callable[[Tenso
     return {stage: partial(_zeroed, units=torch.tensor(sorted(units))) for stage, units in zeroed.items()}
 
 
-def apply(network: Network, edits: Sequence[str]) -> None:
+def lesion(network: Network, edits: Sequence[str]) -> None:
     """Nothing; from now on every pass through `network` is lesioned so. The weights are not touched.
 
     Raises:
-        InputError: as for `lesions`; or the network's towers are placed on two devices.
+        InputError: as for `changes`; or the network's towers are placed on two devices.
     """
     if edits and network.placed:
         raise InputError("a network placed on two devices cannot be lesioned; place it on one first.")
-    for stage, change in lesions(edits, network).items():
+    for stage, change in changes(edits, network).items():
         # A row's module gives its stage, so that views, ensembles and `stages` all see the change.
         network.get_submodule(stage).register_forward_hook(lambda _, __, maps, change=change: change(maps))
 
