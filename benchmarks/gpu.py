@@ -56,9 +56,9 @@ def settings(program: str) -> tuple[str, ...]:
 
 
 def solar_cells() -> Job:
-    """The demo, its validation split held out as in `make demo`."""
+    """The demo, its validation split and its pictures as in `make demo`."""
     job = whole_run("demo", "demo", "{work}/cells", "test", ("centre", "ten"))
-    lay_out, prepare = "{python} examples/solar_cells.py {work}/cells", f"{job.commands[0]} --holdout 0.1"
+    lay_out, prepare = "{python} examples/solar_cells.py {work}/cells", f"{job.commands[0]} --holdout 0.1 --size 230"
     return Job("demo", (lay_out, prepare, *job.commands[1:]))
 
 
