@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from alexnet.evaluation.classifier import Classifier as Classifier
     from alexnet.evaluation.predict import predict as predict
     from alexnet.experiments.reproduce import reproduce as reproduce
+    from alexnet.interchange.export import export as export
+    from alexnet.interchange.import_weights import import_weights as import_weights
     from alexnet.machine import doctor as doctor
     from alexnet.model.alexnet import AlexNet as AlexNet
     from alexnet.model.alexnet import AlexNetConfig as AlexNetConfig
@@ -48,6 +50,8 @@ _HOMES = {
     "show": "alexnet.analysis.show",
     "summary": "alexnet.commands",
     "baseline": "alexnet.baselines.fit",
+    "export": "alexnet.interchange.export",
+    "import_weights": "alexnet.interchange.import_weights",
     "reproduce": "alexnet.experiments.reproduce",
     "sweep": "alexnet.sweeps.sweep",
     "doctor": "alexnet.machine",

@@ -29,12 +29,17 @@ COMMANDS = {
     "show": ("analysis", "draw a figure: kernels, curves, predictions, stages, confusion, units, saliency"),
     "summary": ("analysis", "tell what each row of a network is, and draw it as figure 2"),
     "embed": ("features", "write the responses of any stages to pictures, for other programs"),
+    "export": ("interchange", "write a classifier for other programs: ONNX, Caffe, torchvision"),
+    "import": ("interchange", "make a classifier of weights from elsewhere"),
     "report": ("analysis", "draw a run's figures and report.html anew, also while it trains"),
     "baseline": ("baselines", "fit and measure the rivals in the paper's tables"),
     "sweep": ("sweep", "train a recipe at several settings, or search for the best"),
     "reproduce": ("experiments", "re-run a claim of the paper, our number beside the paper's"),
     "doctor": ("machine", "say what this machine has, and what is missing for what"),
 }
+
+# Words that Python keeps for itself.
+FUNCTIONS = {"import": "import_weights"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +77,7 @@ def _dispatch(words: list[str]) -> int:
     if name not in COMMANDS:
         return terminal.fail(f"there is no command {name!r}{nearest(name, COMMANDS)}; `alexnet --help` lists them.", 2)
     chapter = importlib.import_module(f"alexnet.cli.{COMMANDS[name][0]}")
-    command: Callable[[list[str]], int] = getattr(chapter, name)
+    command: Callable[[list[str]], int] = getattr(chapter, FUNCTIONS.get(name, name))
     return command(rest)
 
 

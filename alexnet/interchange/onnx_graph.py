@@ -13,16 +13,15 @@ import numpy as np
 import torch
 
 import alexnet
-from alexnet import config
 from alexnet.config import nearest
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
+from alexnet.interchange import described
 from alexnet.interchange.shapes import require_package
 from alexnet.model import rows
 from alexnet.model.rows import Row, Shape
 
 _OPSET, _IR = 17, 8  # onnxruntime 1.12 of 2022 reads them
-_DESCRIBED = ("views", "classes", "size", "geometry", "orientation", "temperature", "recipe", "lineage", "commit")
 
 
 def model(classifier: Classifier, stages: Collection[str] = (), half: bool = False) -> Any:
@@ -69,8 +68,7 @@ def model(classifier: Classifier, stages: Collection[str] = (), half: bool = Fal
 
 def _metadata(classifier: Classifier) -> dict[str, str]:
     """The classifier's description, and what of its statistics the graph does not hold."""
-    values = {"format": 1, "network": config.to_json(classifier.network.config)}
-    values |= {name: config.to_json(getattr(classifier, name)) for name in _DESCRIBED}
+    values = described.values(classifier)
     values["covariance"] = classifier.statistics.covariance.tolist()
     if not _uses_mean_image(classifier):
         values["mean"] = classifier.statistics.channel_mean.tolist()

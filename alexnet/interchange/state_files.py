@@ -1,13 +1,11 @@
 """State dicts in files: torch's .pth by its restricted reader, and .safetensors."""
 
-import json
 import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,21 +65,6 @@ def read_safetensors(path: Path) -> Weights:
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from None
     return Weights(held, described)
-
-
-def description(weights: Weights, path: Path) -> dict[str, Any]:
-    """The description that an export keeps in a file, as JSON values.
-
-    Raises:
-        InputError: it is not a JSON object.
-    """
-    try:
-        found = json.loads(weights.described)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: its description is not valid JSON ({error}); take another copy.") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: its description is no JSON object; take another copy.")
-    return found
 
 
 def _read_tensor(path: Path, name: str) -> np.ndarray:
