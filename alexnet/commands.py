@@ -6,16 +6,20 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alexnet import devices, distributed, files, recipes
+from alexnet import config, devices, distributed, files, recipes
 from alexnet.analysis import drawing
+from alexnet.analysis import summary as analysis_summary
 from alexnet.analysis.confusion import confusion
 from alexnet.analysis.report import report
+from alexnet.analysis.summary import Summary
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.shards import PreparedSet
+from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation import evaluate as evaluation
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
+from alexnet.model.network import Config
 from alexnet.evaluation.lesions import lesion
 from alexnet.training import train as training
 from alexnet.training.parts import NotFinite
@@ -130,6 +134,32 @@ def evaluate(
             names = [entry.words or entry.name for entry in result.classes]
             drawing.save(confusion(result.confusion.numpy(), names), out / "confusion.png")
         return result
+
+
+def summary(source: str | Path | Recipe | Config) -> Summary:
+    """The rows of a network: shapes, parameters, multiply-adds, receptive fields, strides; by tower and in all.
+
+    Args:
+        source: a recipe or its name or recipe.json, a run's folder, a classifier file or the name of one that ships, or
+            a network's config.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if isinstance(source, Recipe):
+        return analysis_summary.summary(source.model, source.name)
+    if not isinstance(source, str | Path):
+        return analysis_summary.summary(source)
+    name, folder = str(source), Path(source)
+    if name.endswith(".json") or name in recipes.names():
+        return summary(recipes.load(name))
+    if (folder / "recipe.json").is_file():
+        return analysis_summary.summary(Run.open(folder).recipe.model, folder.resolve().name)
+    if not folder.exists() and name not in classifier_file.shipped():
+        known = [*recipes.names(), *classifier_file.shipped()]
+        raise InputError(f"{name} is no recipe, run folder or classifier file{config.nearest(name, known)}.")
+    described, _ = classifier_file.read(classifier_file.find(source))
+    return analysis_summary.summary(described.network, folder.name)
 
 
 def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: str) -> None:

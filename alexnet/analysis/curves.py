@@ -10,25 +10,30 @@ from matplotlib.figure import Figure
 from alexnet.analysis import drawing
 
 _POINTS = 400  # more than a printed figure can show
-_PANELS = (("loss", "Loss (nats)"), ("top1_error", "Top-1 error"))
+_PANELS = (("loss", "Loss (nats)"), ("top1_error", "Top-1 error"), ("top5_error", "Top-5 error"))
 
 
-def curves(journal: Sequence[dict[str, Any]]) -> Figure:
+def curves(journal: Sequence[dict[str, Any]], top5: bool = False) -> Figure:
     """The curves of loss and top-1 error over the epochs, with the learning rate's drops as vertical lines.
 
     Faint: the training steps, averaged in blocks; blue: the same smoothed; orange: the validation after each epoch.
 
     Args:
         journal: the run's journal: lines `{"event": "step", "epoch": a fraction, "loss", "top1_error"}` and
-            `{"event": "epoch", "epoch": finished ones, "rate", "validation"}`; others are passed over.
+            `{"event": "epoch", "epoch": finished ones, "rate", "training", "validation"}`; others are passed over.
+        top5: show the top-5 error too, of which the steps do not tell: its training curve has a point an epoch.
     """
     steps = [line for line in journal if line.get("event") == "step"]
     epochs = [line for line in journal if line.get("event") == "epoch"]
-    figure = drawing.figure(9, 3.6)
-    for place, (name, label) in enumerate(_PANELS, start=1):
-        axes = drawing.plain(figure.add_subplot(1, len(_PANELS), place))
+    panels = _PANELS if top5 else _PANELS[:2]
+    figure = drawing.figure(12 if top5 else 9, 3.6)
+    for place, (name, label) in enumerate(panels, start=1):
+        axes = drawing.plain(figure.add_subplot(1, len(panels), place))
         drawing.title(axes, label)
-        _training(axes, steps, name)
+        if name == "top5_error":
+            _by_epoch(axes, epochs)
+        else:
+            _training(axes, steps, name)
         _validation(axes, epochs, name)
         _drops(axes, epochs)
         axes.set_xlabel("epochs", fontsize=8, color=drawing.MUTED)
@@ -61,6 +66,13 @@ def _validation(axes: Axes, epochs: list[dict[str, Any]], name: str) -> None:
             markersize=3.5 if len(points) <= 30 else 0,
             label=f"validation, last {points[-1][1]:.3f}",
         )
+
+
+def _by_epoch(axes: Axes, epochs: list[dict[str, Any]]) -> None:
+    points = [(line["epoch"], line["training"]["top5_error"]) for line in epochs if line.get("training")]
+    if points:
+        axes.plot(*zip(*points, strict=True), color=drawing.BLUE, linewidth=1.6, label="training epochs")
+        axes.set_ylim(0, max(0.05, 1.25 * max(error for _, error in points)))
 
 
 def _limit(axes: Axes, name: str, values: np.ndarray) -> None:

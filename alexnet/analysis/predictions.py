@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet.analysis import drawing
+from alexnet.analysis.pictures import Pictures
 from alexnet.evaluation.classifier import Classifier
 
 _COLUMNS = 4
@@ -16,28 +17,29 @@ _LETTERS = 26  # of a label, and of a file's name, that fit under a picture
 
 
 def predictions(
-    classifier: Classifier, images: Tensor, labels: Sequence[int], paths: Sequence[str] = (), top: int = 5
+    classifier: Classifier, images: Tensor, labels: Sequence[int] | None, paths: Sequence[str] = (), top: int = 5
 ) -> Figure:
     """The images, each over its true label and bars for the most probable ones, the true one's bar red.
 
     Args:
         images: uint8 `[N,3,S,S]`, as a prepared set stores them; eight fill the page as in the paper.
-        labels: the N true classes, by their place in the classifier's.
+        labels: the N true classes, by their place in the classifier's; None where nobody knows them.
         paths: the images' files, whose names are then shown.
     """
     probabilities = classifier.probabilities(images).cpu()
     best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
     names = classifier.labels
-    rows = -(-len(images) // _COLUMNS)
-    figure = drawing.figure(9, 0.1 + rows * (2.75 + 0.2 * best.values.shape[1]))
-    grid = figure.add_gridspec(2 * rows, _COLUMNS, height_ratios=[2.3, 0.25 + 0.2 * best.values.shape[1]] * rows)
+    columns = min(_COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    figure = drawing.figure(2.25 * columns, 0.1 + rows * (2.75 + 0.2 * best.values.shape[1]))
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[2.3, 0.25 + 0.2 * best.values.shape[1]] * rows)
     for number, image in enumerate(images):
-        row, column = divmod(number, _COLUMNS)
+        row, column = divmod(number, columns)
         axes = drawing.bare(figure.add_subplot(grid[2 * row, column]))
         axes.imshow(image.permute(1, 2, 0).cpu().numpy(), interpolation="nearest" if image.shape[1] < 64 else None)
-        true = labels[number]
-        text = axes.set_xlabel(drawing.words(names[true], _LETTERS), fontsize=9, fontweight="bold", color=drawing.INK)
-        drawing.literal(text)
+        true = None if labels is None else labels[number]
+        under = "" if true is None else drawing.words(names[true], _LETTERS)
+        drawing.literal(axes.set_xlabel(under, fontsize=9, fontweight="bold", color=drawing.INK))
         if paths:
             name = drawing.cut(paths[number].rsplit("/", 1)[-1], _LETTERS + 6)
             axes.set_title(name, fontsize=6, color=drawing.MUTED, pad=3, parse_math=False)
@@ -56,6 +58,11 @@ def chosen(labels: np.ndarray, count: int = 8) -> list[int]:
     Args:
         labels: int64 `[N]`, the classes of the images.
     """
+    return sorted(_mixed(labels)[:count])
+
+
+def _mixed(labels: np.ndarray) -> list[int]:
+    """All positions, one image of each class, then a second of each, and so on, in an order drawn by a fixed seed."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).tolist()
     seen: dict[int, int] = {}
     ranked = []
@@ -63,7 +70,25 @@ def chosen(labels: np.ndarray, count: int = 8) -> list[int]:
         label = int(labels[position])
         ranked.append((seen.get(label, 0), place, position))
         seen[label] = seen.get(label, 0) + 1
-    return sorted(position for _, _, position in sorted(ranked)[:count])
+    return [position for _, _, position in sorted(ranked)]
+
+
+def wrong(classifier: Classifier, pictures: Pictures, count: int = 8) -> list[int]:
+    """Positions of `count` images that the classifier takes for another class (all, if there are fewer).
+
+    Images are asked in the order of `chosen`, as far as is needed: always the same ones.
+
+    Args:
+        pictures: images with labels.
+    """
+    assert pictures.labels is not None
+    found: list[int] = []
+    for positions, images in pictures.batches(_mixed(pictures.labels)):
+        answers = classifier.log_probabilities(images).argmax(1).cpu().numpy()
+        found += positions[answers != pictures.labels[positions]].tolist()
+        if len(found) >= count:
+            break
+    return sorted(found[:count])
 
 
 def _bars(axes: Axes, names: Sequence[str], values: np.ndarray, true: Sequence[bool]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from alexnet.config import nearest
 from alexnet.errors import InputError
 from alexnet.model import layers, rows
-from alexnet.model.rows import Row, Shape
+from alexnet.model.rows import Field, Row, Shape
 
 
 class Config(Protocol):
@@ -222,7 +222,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Fact:
-    """What one row is, for one image: shapes and counts, of the whole row and by tower."""
+    """What one row is, for one image: shapes and counts, of the whole row and by tower; what its units see."""
 
     name: str
     kind: str
@@ -233,12 +233,14 @@ class Fact:
     tower_parameters: int
     multiply_adds: int
     tower_multiply_adds: int
+    field: Field
 
 
 def facts(config: Config) -> list[Fact]:
     """A Fact for each row of the table, in order; nothing is computed or held in memory."""
     table, found = config.table(), []
     shapes = rows.input_shapes(table, config.input)
+    fields = rows.receptive_fields(table, config.input)
     for row in table:
         shape = rows.output_shape(row, shapes[row.name])
         parameters = sum(math.prod(size) for size in rows.parameter_shapes(row, shapes[row.name]).values())
@@ -246,7 +248,7 @@ def facts(config: Config) -> list[Fact]:
         half = (shape[0] // towers, *shape[1:])
         kind = type(row).__name__
         counts = (parameters, parameters // towers, products, products // towers)
-        found.append(Fact(row.name, kind, shape, towers, half, *counts))
+        found.append(Fact(row.name, kind, shape, towers, half, *counts, fields[row.name]))
     return found
 
 

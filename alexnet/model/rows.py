@@ -149,6 +149,24 @@ class Dropout:
     sees_all_towers: bool = False
 
 
+@dataclass(frozen=True)
+class Field:
+    """What the units of a row see of the images: along each axis, position i sees pixels `start + i * stride` to
+    `start + i * stride + size - 1`, of which those outside the image are zeros (or, in pooling, are not there).
+
+    The units of a Dense row have one position, which sees all that the maps before it see; its stride is 0.
+    """
+
+    size: int
+    stride: int
+    start: int
+
+    def window(self, position: int, side: int) -> tuple[int, int]:
+        """The first pixel that position sees, and the one after the last, within an image of that side."""
+        first = self.start + position * self.stride
+        return max(0, first), min(side, first + self.size)
+
+
 Row = Convolution | LocallyConnected | Dense | Rectifier | Tanh | ResponseNorm | SameMapNorm | Pool | Dropout
 Weighted = Convolution | LocallyConnected | Dense
 
@@ -214,3 +232,34 @@ def input_shapes(rows: tuple[Row, ...], side: int) -> dict[str, Shape]:
         shapes[row.name] = shape
         shape = output_shape(row, shape)
     return shapes
+
+
+def receptive_fields(rows: tuple[Row, ...], side: int) -> dict[str, Field]:
+    """What the units of each row, by name, see of images `[3, side, side]`: kernels and windows, one after another.
+
+    Response norms across maps look at one position. At a border a field reaches beyond the image: `Field.window` cuts.
+    """
+    shapes, fields = input_shapes(rows, side), {}
+    field = Field(1, 1, 0)
+    for row in rows:
+        match row:
+            case Convolution():
+                field = _grown(field, row.size, row.before, row.stride)
+            case LocallyConnected():
+                field = _grown(field, row.size, row.padding)
+            case Pool():
+                field = _grown(field, row.size, 0, row.stride)
+            case SameMapNorm():
+                field = _grown(field, row.n, row.n // 2)
+            case Dense() if field.stride:
+                last = field.stride * (shapes[row.name][-1] - 1)
+                field = Field(last + field.size, 0, field.start)
+            case _:
+                pass
+        fields[row.name] = field
+    return fields
+
+
+def _grown(field: Field, size: int, before: int, stride: int = 1) -> Field:
+    """The field of windows of `size` positions of `field`, the first `before` positions outside."""
+    return Field(field.size + (size - 1) * field.stride, field.stride * stride, field.start - before * field.stride)

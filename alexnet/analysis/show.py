@@ -1,0 +1,262 @@
+"""`alexnet show`: a figure of a run or classifier, by its kind; each says where its numbers come from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from matplotlib.figure import Figure
+
+from alexnet import files
+from alexnet.analysis import drawing, pictures
+from alexnet.analysis.confusion import confusion as drawn_confusion
+from alexnet.analysis.curves import curves as drawn_curves
+from alexnet.analysis.kernels import kernels as drawn_kernels
+from alexnet.analysis.maps import maps
+from alexnet.analysis.pictures import Pictures
+from alexnet.analysis.predictions import chosen, predictions, wrong
+from alexnet.analysis.saliency import last_maps, saliency
+from alexnet.analysis.units import exciting, told, units
+from alexnet.config import nearest
+from alexnet.data.loader import Loader, Loading
+from alexnet.data.shards import PreparedSet
+from alexnet.errors import InputError, counted
+from alexnet.evaluation import classifier_file, evaluate
+from alexnet.evaluation.classifier import Classifier
+from alexnet.training.run import Run
+
+Kind = Literal["kernels", "curves", "predictions", "stages", "confusion", "units", "saliency"]
+
+# What each kind of figure uses of what can be asked for.
+USES: Mapping[str, frozenset[str]] = {
+    "kernels": frozenset({"stage", "best"}),
+    "curves": frozenset(),
+    "predictions": frozenset({"images", "data", "split", "only_errors", "best", "device"}),
+    "stages": frozenset({"images", "stage", "data", "split", "best", "device"}),
+    "confusion": frozenset({"data", "split", "best", "device"}),
+    "units": frozenset({"images", "stage", "data", "split", "best", "device"}),
+    "saliency": frozenset({"images", "stage", "data", "split", "best", "device"}),
+}
+_NAMES = {
+    "images": "photographs",
+    "stage": "--stage",
+    "data": "--data",
+    "split": "--split",
+    "only_errors": "--only-errors",
+    "best": "--best",
+    "device": "--device",
+}
+_EIGHT, _FOUR, _TWELVE = 8, 4, 12
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a figure is to be of; None and empty where nothing was said."""
+
+    run: str | Path
+    images: tuple[str | Path, ...]
+    stage: str | None
+    data: str | Path | None
+    split: str | None
+    only_errors: bool
+    best: bool
+    device: str
+    progress: Callable[[int], object]
+
+    def classifier(self) -> Classifier:
+        """The classifier that was asked for."""
+        return Classifier.load(self.run, self.device, self.best)
+
+    @property
+    def named(self) -> str:
+        """The classifier, in words."""
+        file = classifier_file.find(self.run, self.best)
+        return f"classifier {self.run}" + (f" ({file.name})" if Path(self.run).is_dir() else "")
+
+
+def show(
+    run: str | Path,
+    kind: Kind,
+    images: Sequence[str | Path] = (),
+    *,
+    stage: str | None = None,
+    data: str | Path | None = None,
+    split: str | None = None,
+    only_errors: bool = False,
+    best: bool = False,
+    device: str = "auto",
+    progress: Callable[[int], object] = lambda _: None,
+) -> Figure:
+    """The figure of a kind, its source at its foot: kernels (figure 3), curves, predictions (figure 4), the maps of
+    stages, the confusion matrix, what units look for, or saliency (where the evidence lies).
+
+    Args:
+        run: a run's folder, a classifier file, or the name of one that comes with the package.
+        images: photographs or folders of them, for the kinds that show pictures; by default of the prepared set.
+        stage: whose kernels, maps or units; Grad-CAM's for saliency.
+        data: the prepared set; by default the one that the run learnt from.
+        split: which of its splits, "val" by default.
+        only_errors: of predictions, those that are wrong.
+        best: of a run folder, take the classifier at the lowest validation error.
+        progress: told the number of images of each batch, where a whole split is looked at.
+
+    Raises:
+        InputError: something is asked for that this kind does not use, or that is not there.
+    """
+    asked = Asked(run, tuple(images), stage, data, split, only_errors, best, device, progress)
+    require_used(kind, asked)
+    return _DRAWN[kind](asked)
+
+
+def require_used(kind: str, asked: Asked) -> None:
+    """Nothing when the figure uses all that is asked for.
+
+    Raises:
+        InputError: there is no such kind, it does not use something, or two things exclude each other.
+    """
+    if kind not in USES:
+        raise InputError(f"there is no figure {kind!r}{nearest(kind, USES)}; there are {', '.join(USES)}.")
+    given = {name for name in _NAMES if getattr(asked, name) and not (name == "device" and asked.device == "auto")}
+    if unused := sorted(given - USES[kind]):
+        usable = [_NAMES[name] for name in _NAMES if name in USES[kind]]
+        uses = f"it takes {', '.join(usable)}" if usable else "it takes the run alone"
+        raise InputError(f"{kind} does not use {' or '.join(_NAMES[name] for name in unused)}; {uses}.")
+    if asked.images and (clash := sorted(given & {"data", "split", "only_errors"})):
+        what = _NAMES[clash[0]]
+        raise InputError(f"{what} is about a prepared set, whose labels are known; leave it or the photographs out.")
+
+
+def images_to_see(run: str | Path, kind: str, images: Sequence[str | Path], data: Path | None, split: str) -> int:
+    """How many images the figure looks at one by one, for a bar; 0 where it takes no time."""
+    if kind not in ("confusion", "units") or images:
+        return 0
+    return prepared_set(run, data).counts.get(split, 0)
+
+
+def prepared_set(run: str | Path, data: str | Path | None) -> PreparedSet:
+    """The set `data`, or the one that the run learnt from.
+
+    Raises:
+        InputError: the run does not say, or its set is gone or is another now.
+    """
+    if data is not None:
+        return PreparedSet.open(data)
+    recorded = Path(run) / "data.json"
+    if not recorded.is_file():
+        raise InputError(f"{run} is no run folder, so its prepared set is not known; name one by --data PREPARED.")
+    described = files.read_json(recorded)
+    if not (Path(described["path"]) / "dataset.json").is_file():
+        raise InputError(f"{run} learnt from {described['path']}, which is not there now; say where it is by --data.")
+    prepared = PreparedSet.open(described["path"])
+    if prepared.fingerprint != described["fingerprint"]:
+        raise InputError(
+            f"{prepared.path} is no longer the set that {run} was trained on; to take it even so, name it by --data."
+        )
+    return prepared
+
+
+def _kernels(asked: Asked) -> Figure:
+    classifier = asked.classifier()
+    figure = drawn_kernels(classifier.network, asked.stage)
+    scale = "Each kernel is scaled by its own largest weight; mid-grey is zero"
+    return drawing.heading(figure, "", f"{scale}. Weights of {asked.named}.")
+
+
+def _curves(asked: Asked) -> Figure:
+    if not Path(asked.run).is_dir():
+        raise InputError(f"{asked.run} is no run folder: only a run has a journal to draw curves of.")
+    run = Run.open(Path(asked.run))
+    figure = drawn_curves(run.journal(), top5=len(run.data["classes"]) > 5)
+    done = sum(line.get("event") == "epoch" for line in run.journal())
+    counts = run.data.get("counts", {})
+    of = f"{counts['val']:,} validation images" if counts.get("val") else "no validation images"
+    source = (
+        f"Journal of run {asked.run}: recipe {run.recipe.name}, {counted(done, 'epoch')}; {of} of {run.data['path']}"
+    )
+    return drawing.heading(figure, "", f"{source}. Training figures are of steps with augmentation and dropout.")
+
+
+def _predictions(asked: Asked) -> Figure:
+    classifier, seen = _seen(asked)
+    if asked.only_errors:
+        positions = wrong(classifier, seen)
+        if not positions:
+            raise InputError(f"the classifier is right about every image of the {seen.source}: no errors to show.")
+    else:
+        positions = _some(seen, _EIGHT)
+    labels = None if seen.labels is None else seen.labels[positions].tolist()
+    figure = predictions(classifier, seen.at(positions), labels, [seen.names[i] for i in positions])
+    what = f"{counted(len(positions), 'picture')}, the most probable labels"
+    if labels is not None:
+        what += "; true label below the picture, its bar red"
+    what += "; wrong answers only" if asked.only_errors else ""
+    return drawing.heading(figure, what[0].upper() + what[1:], _source(asked, seen))
+
+
+def _stages(asked: Asked) -> Figure:
+    classifier, seen = _seen(asked)
+    positions = list(range(len(seen))) if asked.images else _some(seen, 1)
+    figure = maps(classifier, seen.at(positions[: _TWELVE + 1]), asked.stage, [seen.names[i] for i in positions])
+    title = f"What {asked.stage} holds" if asked.stage else "The strongest maps of each stage"
+    more = "" if asked.stage else "; every stage from 0 (dark) to its own largest value"
+    return drawing.heading(figure, title, _source(asked, seen) + more)
+
+
+def _confusion(asked: Asked) -> Figure:
+    classifier, prepared = asked.classifier(), prepared_set(asked.run, asked.data)
+    split = asked.split or "val"
+    loader = Loader(prepared.split(split), Loading(), classifier.network.devices[0], cache="none")
+    result = evaluate.evaluate([classifier], loader, classes=prepared.classes, progress=asked.progress)
+    figure = drawn_confusion(result.confusion.numpy(), classifier.labels)
+    return drawing.heading(figure, "", f"Shares of each true class, centre view. {_from(asked, prepared, split)}")
+
+
+def _units(asked: Asked) -> Figure:
+    classifier, seen = _seen(asked)
+    found = exciting(classifier, seen, asked.stage, progress=asked.progress)
+    figure = units(seen, found, classifier.network)
+    explained = "Strongest units first; below each its largest response and that to the last patch; one patch a picture"
+    return drawing.heading(figure, told(found, classifier.network), f"{explained}. {_source(asked, seen)}")
+
+
+def _saliency(asked: Asked) -> Figure:
+    classifier, seen = _seen(asked)
+    stage = asked.stage or last_maps(classifier.network)
+    positions = _some(seen, _FOUR) if seen.labels is not None else list(range(len(seen)))[:_EIGHT]
+    figure = saliency(classifier, seen.at(positions), None, [seen.names[i] for i in positions], stage)
+    title = "Where the evidence for the most probable label lies"
+    return drawing.heading(figure, title, f"Orange: the view that the network sees. {_source(asked, seen)}")
+
+
+_DRAWN: Mapping[str, Callable[[Asked], Figure]] = {
+    "kernels": _kernels,
+    "curves": _curves,
+    "predictions": _predictions,
+    "stages": _stages,
+    "confusion": _confusion,
+    "units": _units,
+    "saliency": _saliency,
+}
+
+
+def _seen(asked: Asked) -> tuple[Classifier, Pictures]:
+    """The classifier, and the pictures that were asked for."""
+    if asked.images:
+        classifier = asked.classifier()
+        return classifier, pictures.of_files(classifier, asked.images)
+    prepared = prepared_set(asked.run, asked.data)
+    classifier = asked.classifier()
+    return classifier, pictures.of_split(classifier, prepared, asked.split or "val")
+
+
+def _some(seen: Pictures, count: int) -> list[int]:
+    """Positions of a few pictures: of as many classes as can be, or, where nobody knows classes, the first."""
+    return list(range(min(count, len(seen)))) if seen.labels is None else chosen(seen.labels, count)
+
+
+def _source(asked: Asked, seen: Pictures) -> str:
+    return f"{asked.named}; {seen.source}; centre view"
+
+
+def _from(asked: Asked, prepared: PreparedSet, split: str) -> str:
+    return f"{asked.named}; {split} split of {prepared.path}"
