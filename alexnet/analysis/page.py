@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 _STYLE = """
@@ -28,6 +29,13 @@ pre, code { font: .85rem/1.45 ui-monospace, monospace; }
 pre { overflow-x: auto; background: var(--card); padding: .8rem; border-radius: .6rem; }
 code { overflow-wrap: anywhere; }
 summary { cursor: pointer; margin: .6rem 0; }
+h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: .8rem; }
+.gallery figure { margin: 0; padding: .6rem; background: var(--card); border-radius: .6rem; }
+.gallery figure img { padding: 0; flex: 1; min-width: 0; border-radius: .3rem; image-rendering: auto; }
+.gallery img.small { image-rendering: pixelated; }
+.gallery .pair { display: flex; gap: .4rem; margin-bottom: .4rem; }
+.gallery b { color: var(--ink); } .gallery span { display: block; }
 """
 
 
@@ -48,6 +56,11 @@ def heading(text: str) -> str:
     return f"<h2>{escape(text)}</h2>"
 
 
+def subheading(text: str) -> str:
+    """A smaller heading."""
+    return f"<h3>{escape(text)}</h3>"
+
+
 def note(text: str) -> str:
     """A small grey paragraph."""
     return f'<p class="note">{escape(text)}</p>'
@@ -65,6 +78,33 @@ def picture(png: bytes, caption: str, narrow: bool = False) -> str:
     kind = ' class="narrow"' if narrow else ""
     image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
     return f"<figure{kind}>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture, perhaps several, with words below."""
+
+    pictures: Sequence[tuple[bytes, str]]
+    """(a PNG or JPEG file's bytes, what it shows) each."""
+    heading: str
+    lines: Sequence[str]
+    path: str
+
+
+def gallery(cards: Iterable[Card]) -> str:
+    """Cards side by side, as many as the page is wide."""
+    return '<div class="gallery">' + "\n".join(map(_card, cards)) + "</div>"
+
+
+def _card(card: Card) -> str:
+    images = []
+    for data, alt in card.pictures:
+        kind, small = ("jpeg", "") if data.startswith(b"\xff\xd8") else ("png", ' class="small"')
+        source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        images.append(f'<img{small} alt="{escape(alt)}" src="{source}">')
+    words = "".join(f"<span>{escape(line)}</span>" for line in card.lines)
+    caption = f"<b>{escape(card.heading)}</b>{words}<code>{escape(card.path)}</code>"
+    return f'<figure><div class="pair">{"".join(images)}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def numbers(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

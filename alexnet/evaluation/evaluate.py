@@ -125,7 +125,7 @@ def evaluate(
         raise InputError("evaluate needs at least one classifier.")
     first, shards = classifiers[0], loader.shards
     for classifier in classifiers:
-        _require_size(classifier, shards.size)
+        require_size(classifier, shards.size)
     labels = joined(first, classes)[torch.from_numpy(np.asarray(shards.labels, np.int64))]
     figures, answers, confidences, kept = _measured(classifiers, loader, labels, views, probabilities, progress)
     seen = int(figures[3].sum())
@@ -251,7 +251,8 @@ def joined(classifier: Classifier, classes: Sequence[ClassName] | None) -> Tenso
     return torch.tensor([places[entry.name] for entry in classes], dtype=torch.int64)
 
 
-def _require_size(classifier: Classifier, size: int) -> None:
+def require_size(classifier: Classifier, size: int) -> None:
+    """Nothing where a set's images, `size` wide, are as large as the classifier's; else raises InputError."""
     if classifier.size != size:
         raise InputError(
             f"the set's images are {size}×{size} and the classifier was trained on {classifier.size}×{classifier.size}."

@@ -22,6 +22,7 @@ def predict(
     *,
     best: bool = False,
     device: str = "auto",
+    abstain_below: float | None = None,
 ) -> Iterator[Prediction]:
     """A `Prediction` for each image, in order, as they are ready; one that cannot be read tells the reason.
 
@@ -31,17 +32,31 @@ def predict(
             it, in the order of their paths, and "-" for one image on standard input.
         top: how many labels an image.
         best: of a run folder, take the classifier at the lowest validation error.
+        abstain_below: the probability, 0 to 1, that the best label must reach for an image not to count as
+            `abstained`. A note on standard error tells of a classifier that was never calibrated.
 
     Raises:
-        InputError: there is no such classifier, or no image.
+        InputError: there is no such classifier, or no image, or `abstain_below` is no probability.
     """
+    if abstain_below is not None and not 0 <= abstain_below <= 1:
+        raise InputError(f"abstain_below is {abstain_below}; it is a probability, from 0 to 1.")
     classifier = Classifier.load(run, device, best)
+    if abstain_below is not None and classifier.temperature == 1:
+        print(
+            f"alexnet: {run} is not calibrated, so its probabilities may be far too high (or low) to decide by; "
+            "`alexnet calibrate` comes first.",
+            file=sys.stderr,
+        )
     asked = [image for entry in _several(images) for image in _below(entry)]
     if not asked:
         raise InputError("there is no image to name: the folders given hold no visible files.")
     given = (sys.stdin.buffer.read() if _is_standard_input(image) else image for image in asked)
     for image, prediction in zip(asked, classifier.predictions(given, top, views), strict=True):
-        yield replace(prediction, image="-") if _is_standard_input(image) else prediction
+        name = "-" if _is_standard_input(image) else prediction.image
+        unsure = None
+        if abstain_below is not None and prediction.error is None:
+            unsure = prediction.answers[0][1] < abstain_below
+        yield replace(prediction, image=name, abstained=unsure)
 
 
 def _several(images: Image | Iterable[Image]) -> list[Image]:

@@ -1,0 +1,31 @@
+"""The reliability figure, of many images, of few and of one."""
+
+import pytest
+import torch
+
+from alexnet.analysis import drawing
+from alexnet.analysis.reliability import reliability as figure
+from alexnet.evaluation.calibration import Calibration
+from alexnet.evaluation.reliability import reliability
+
+
+@pytest.mark.parametrize("images", [1, 3, 2000])
+def test_it_shows_every_image_once(images):
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(3, images, generator=generator, dtype=torch.float64)
+    rows[1] = (rows[1] > rows[0]).double()
+    sharper = torch.stack([rows[0] ** 0.5, rows[1], rows[2]])
+    before, after = reliability(rows, 1.0), reliability(sharper, 0.5)
+    found = Calibration(0.5, "centre", "val", 9, "test", "apart", before, after, sharper[0], sharper[1])
+    drawn = figure(found)
+    left, right = drawn.axes
+    curve = right.lines[0]
+    assert curve.get_xdata()[-1] == 1
+    assert curve.get_ydata()[-1] == pytest.approx(float(rows[1].mean()))
+    for scatter, part in zip(left.collections, (before, after), strict=True):
+        assert len(scatter.get_offsets()) == sum(entry.images > 0 for entry in part.bins)
+    texts = [text.get_text() for text in left.get_legend().get_texts()]
+    assert texts == [
+        f"temperature {t:g}: calibration error {p.calibration_error:.4f}" for t, p in ((1, before), (0.5, after))
+    ]
+    assert drawing.rendered(drawn).startswith(b"\x89PNG")
