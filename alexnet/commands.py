@@ -1,6 +1,7 @@
-"""The commands that span chapters, as sequences of lower calls: train, resume, finetune, evaluate."""
+"""The commands that span chapters, as sequences of lower calls: train, resume, finetune, evaluate, calibrate."""
 
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,17 +11,21 @@ from alexnet import config, devices, distributed, files, recipes
 from alexnet.analysis import drawing
 from alexnet.analysis import summary as analysis_summary
 from alexnet.analysis.confusion import confusion
+from alexnet.analysis.errors import Evidence, errors
+from alexnet.analysis.reliability import reliability
 from alexnet.analysis.report import report
+from alexnet.analysis.saliency import grad_cam, last_maps
 from alexnet.analysis.summary import Summary
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.evaluation import classifier_file
+from alexnet.evaluation import calibration, classifier_file
 from alexnet.evaluation import evaluate as evaluation
+from alexnet.evaluation.calibration import Calibration
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.model.network import Config
 from alexnet.evaluation.lesions import lesion
+from alexnet.model.network import Config
 from alexnet.training import train as training
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe
@@ -105,8 +110,8 @@ def evaluate(
     Args:
         runs: run folders or classifier files.
         best: of run folders, take the classifier at the lowest validation error.
-        out: the folder for per-class errors, the confusion matrix and, if kept, the probabilities; nothing is
-            written when it is not given.
+        out: the folder for per-class errors, the confusion matrix, the page of errors and, if kept, the
+            probabilities; nothing is written when it is not given.
         probabilities: whether to keep each image's probabilities.
         edit: lesions of every classifier, as `alexnet.evaluation.lesions` has them: "conv3=zero", "tower2=zero".
         progress: told the number of images of each batch.
@@ -133,7 +138,59 @@ def evaluate(
             evaluation.write(out, result)
             names = [entry.words or entry.name for entry in result.classes]
             drawing.save(confusion(result.confusion.numpy(), names), out / "confusion.png")
+            files.write_bytes(out / "errors.html", errors(result, loader.shards, _evidence(classifiers[0])))
         return result
+
+
+def calibrate(
+    run: str | Path,
+    data: str | Path,
+    split: str = "val",
+    views: ViewsName = "centre",
+    *,
+    best: bool = False,
+    out: str | Path | None = None,
+    device: str = "auto",
+    progress: Callable[[int], object] = lambda _: None,
+) -> Calibration:
+    """What `alexnet.evaluation.calibration.calibrate` found; the classifier's file has the temperature from now on.
+
+    Nothing else in the file changes. Of a run that is `weights.safetensors`, or `best.safetensors` with `best`; where
+    both hold the same tensors, both. The figure lies beside it: `reliability.png`, or FILE-reliability.png.
+
+    Args:
+        split: where the temperature is fitted.
+        out: another file for the calibrated classifier; then the one of `run` stays as it is.
+        progress: told the number of images of each batch.
+
+    Raises:
+        InputError: a file or the set cannot be read, they do not fit, or no temperature can be fitted; nothing is
+            written then.
+    """
+    distributed.require_alone("calibrate")
+    file = classifier_file.find(run, best)
+    if out is None and not Path(run).exists():
+        raise InputError(
+            f"{run} comes with the package and stays as it is; --out FILE takes the calibrated classifier."
+        )
+    target = Path(out or file)
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; --out takes the name of a file.")
+    prepared = PreparedSet.open(data)
+    _warn_of_others([run], prepared, split)
+    place = devices.choose(device)
+    if place.type == "cpu":
+        devices.keep_pages()
+    found = calibration.calibrate(Classifier.load(file, str(place)), prepared, split, views, progress)
+    of_run = out is None and Path(run).is_dir()
+    twin = file.with_name("weights.safetensors" if best else "best.safetensors")
+    twins = of_run and twin.is_file() and classifier_file.checksum(twin) == classifier_file.checksum(file)
+    classifier_file.set_temperature(file, found.temperature, target)
+    if twins:
+        files.link(target, twin)
+    name = f"reliability{'-best' if best else ''}.png" if of_run else f"{target.stem}-reliability.png"
+    drawing.save(reliability(found), target.with_name(name))
+    return dataclasses.replace(found, file=str(target), figure=str(target.with_name(name)))
 
 
 def summary(source: str | Path | Recipe | Config) -> Summary:
@@ -160,6 +217,15 @@ def summary(source: str | Path | Recipe | Config) -> Summary:
         raise InputError(f"{name} is no recipe, run folder or classifier file{config.nearest(name, known)}.")
     described, _ = classifier_file.read(classifier_file.find(source))
     return analysis_summary.summary(described.network, folder.name)
+
+
+def _evidence(classifier: Classifier) -> Evidence | None:
+    """Where the evidence lies that `classifier` finds for a label; None of a network without maps."""
+    try:
+        last_maps(classifier.network)
+    except InputError:
+        return None
+    return functools.partial(grad_cam, classifier)
 
 
 def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: str) -> None:

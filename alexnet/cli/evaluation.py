@@ -1,4 +1,4 @@
-"""evaluate, predict."""
+"""evaluate, calibrate, predict."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ import alexnet
 from alexnet.cli import terminal
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import counted
+from alexnet.evaluation.calibration import Calibration
 from alexnet.evaluation.classifier import Prediction, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
 
@@ -40,7 +41,8 @@ def evaluate(arguments: list[str]) -> int:
         """Measure top-1 and top-5 error and loss on a split; several RUNs answer together, as an ensemble.
 
         Example: `alexnet evaluate runs/one runs/two --data prepared --split test --views ten`.
-        The errors of each class, the confusion matrix and the answer to each image are written to files.
+        The errors of each class, the confusion matrix and the answer to each image are written to files, and the worst
+        pictures to errors.html.
 
         Args:
             runs: runs' folders, or classifier files (a run's weights.safetensors).
@@ -84,6 +86,46 @@ def evaluate(arguments: list[str]) -> int:
     return terminal.parse(command, arguments, "evaluate")
 
 
+def calibrate(arguments: list[str]) -> int:
+    """`alexnet calibrate RUN --data PREPARED`."""
+
+    def command(
+        run: Run,
+        *,
+        data: Path,
+        split: str = "val",
+        views: ViewsName = "centre",
+        best: terminal.Flag = False,
+        out: Path | None = None,
+        device: str = "auto",
+        json: terminal.Flag = False,
+    ) -> int:
+        """Fit the temperature at which a classifier's probabilities mean what they say, and keep it in its file.
+
+        Example: `alexnet calibrate runs/one --data prepared`.
+        Before and after are compared on the test split, and a table tells what share of the images can be answered
+        with what error; the figure is reliability.png beside the classifier.
+
+        Args:
+            run: a run's folder, or a classifier file.
+            data: the prepared set.
+            split: where the temperature is fitted: val or test.
+            views: the views that the classifier will answer by.
+            best: take the run's classifier at its lowest validation error, not the last.
+            out: write the calibrated classifier to this file, and leave that of RUN as it is.
+            device: auto (the best there is), cpu, cuda, cuda:1 or mps.
+            json: print one JSON object and nothing else.
+        """
+        counts = PreparedSet.open(data).counts
+        total = sum(counts.get(name, 0) for name in {split, "test"})
+        with terminal.bar("calibrating", total, "images") as progress:
+            found = alexnet.calibrate(run, data, split, views, best=best, out=out, device=device, progress=progress)
+        terminal.print_json(found.to_json()) if json else _tell_calibration(found)
+        return 0
+
+    return terminal.parse(command, arguments, "calibrate")
+
+
 def predict(arguments: list[str]) -> int:
     """`alexnet predict RUN IMAGE [IMAGE ...]`."""
 
@@ -94,6 +136,7 @@ def predict(arguments: list[str]) -> int:
         top: int = 5,
         views: ViewsName = "centre",
         best: terminal.Flag = False,
+        abstain_below: float | None = None,
         device: str = "auto",
         json: terminal.Flag = False,
     ) -> int:
@@ -110,13 +153,16 @@ def predict(arguments: list[str]) -> int:
             views: answer for the centre of a picture, or for the mean over the paper's ten crops, or over nine
                 (CIFAR-10).
             best: take the run's classifier at its lowest validation error, not the last.
+            abstain_below: answer "not sure" where the best probability is below this, 0 to 1; `alexnet calibrate`
+                first.
             device: auto (the best there is), cpu, cuda, cuda:1 or mps.
             json: print one line of JSON a picture, and nothing else.
         """
         if not images:
             return terminal.fail("predict wants at least one IMAGE: `alexnet predict RUN IMAGE`.", 2)
         failed = False
-        for prediction in alexnet.predict(run, images, top, views, best=best, device=device):
+        asked = alexnet.predict(run, images, top, views, best=best, device=device, abstain_below=abstain_below)
+        for prediction in asked:
             failed = failed or prediction.error is not None
             terminal.print_json(prediction.to_json()) if json else _draw(prediction)
         return int(failed)
@@ -135,7 +181,30 @@ def _tell(result: Evaluation, split: str, out: Path | None) -> None:
         print(f"top-5 error  {result.top5_error:.4f}")
     print(f"loss         {result.loss:.4f}")
     if out is not None:
-        print(f"by class     {out}")
+        print(f"by class     {out}\npictures     {out / 'errors.html'}")
+
+
+def _tell_calibration(found: Calibration) -> None:
+    where = {
+        "apart": f"measured on {counted(len(found.errors), 'image')} of {found.measured}",
+        "crosswise": f"no other split to measure: {found.measured} itself, each half at the other half's temperature",
+        "same": f"no other split to measure: the very images of {found.measured} it was fitted to, so OPTIMISTIC",
+    }[found.how]
+    shown = f"{found.views} view{'' if found.views == 'centre' else 's'}"
+    print(f"temperature {found.temperature:.4g}, fitted on {counted(found.images, 'image')} of {found.split}, {shown}")
+    print(f"{where}\n\n{'':<18}{'before':>8}{'after':>8}")
+    before, after = found.before, found.after
+    for name, values in (
+        ("calibration error", (before.calibration_error, after.calibration_error)),
+        ("  by chance alone", (before.by_chance, after.by_chance)),
+        ("loss", (before.loss, after.loss)),
+        ("top-1 error", (before.top1_error, after.top1_error)),
+    ):
+        print(f"{name:<18}{values[0]:8.4f}{values[1]:8.4f}")
+    print("\nanswered  abstain below  top-1 error (± standard error)")
+    for row in found.answered:
+        print(f"{row.share:8.1%}  {row.abstain_below:13.4f}  {row.error:.4f} ± {row.standard_error:.4f}")
+    print(f"\nkept in  {found.file}\nfigure   {found.figure}")
 
 
 def _draw(prediction: Prediction) -> None:
@@ -144,7 +213,8 @@ def _draw(prediction: Prediction) -> None:
         terminal.note(f"{prediction.image}: {prediction.error}")
         return
     console = terminal.console()
-    console.print(f"[bold]{escape(prediction.image)}[/bold]")
+    unsure = "  not sure" if prediction.abstained else ""
+    console.print(f"[bold]{escape(prediction.image)}[/bold]{unsure}")
     wide = max(len(label) for label, _ in prediction.answers)
     for label, probability in prediction.answers:
         full = round(probability * _BAR)
