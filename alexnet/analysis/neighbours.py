@@ -1,14 +1,24 @@
-"""The vectors nearest to a vector (figure 4, right): exact, in bounded memory, by blocks of matrix products."""
+"""The vectors nearest to a vector (figure 4, right): exact, in bounded memory, by blocks of matrix products.
 
+Products in float32 tell which few vectors can be among the nearest: each computed distance is known to within a bound
+that holds for any order of summation. What they leave open goes to products in float64, and differences in float64
+decide.
+"""
+
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from alexnet.errors import InputError
 
-_VALUES = 1 << 24  # of one block in float64: 128 MiB
+_VALUES = 1 << 22  # of one block: 16 MiB in float32; larger ones are given back to the system and cleared each time
 _ROWS = 4096  # of one block at most: the distances of two blocks are as many values
-_SPARE = 10  # candidates kept beyond those asked for
+_SAMPLE = 64  # stored vectors whose mean is the centre
+_SPARE = 20  # candidates kept beyond those asked for: as many as rounding may leave open
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +31,24 @@ class Neighbours:
     """float64 `[Q,k]`, Euclidean."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """The stored vectors that may be nearest to each of Q queries."""
+
+    places: np.ndarray
+    """int64 `[Q,m]`."""
+    possible: np.ndarray
+    """bool `[Q,m]`: whether the bound leaves open that it is among the nearest."""
+    complete: np.ndarray
+    """bool `[Q]`: whether no other vector can be."""
+
+
 def nearest(queries: np.ndarray, stored: np.ndarray, count: int = 6) -> Neighbours:
     """The `count` stored vectors (all, if there are fewer) at the least Euclidean distance from each query.
 
-    Exactly those, whatever the blocks: products of centred float64 vectors rank candidates, whose distances are then
-    computed anew as differences; where rounding could have cut off a neighbour, every distance is. A query that is
-    among the stored vectors finds itself.
+    Exactly those, whatever the blocks: products rank candidates, whose distances are then computed anew as
+    differences in float64; where rounding could have cut off a neighbour, every distance is. A query that is among
+    the stored vectors finds itself.
 
     Args:
         queries: real `[Q,d]`, an array or a memory map.
@@ -40,61 +62,129 @@ def nearest(queries: np.ndarray, stored: np.ndarray, count: int = 6) -> Neighbou
     if count < 1:
         raise InputError(f"count is {count}; at least one neighbour is asked for.")
     keep = min(count, len(stored))
-    if not len(queries) or not keep:
-        return Neighbours(np.empty((len(queries), keep), np.int64), np.empty((len(queries), keep)))
+    indices, distances = np.empty((len(queries), keep), np.int64), np.empty((len(queries), keep))
     rows = min(_ROWS, max(1, _VALUES // max(1, queries.shape[1])))
-    centre = np.asarray(stored[:rows], np.float64).mean(0)
-    parts = [_block(queries[i : i + rows], stored, centre, keep, rows) for i in range(0, len(queries), rows)]
-    return Neighbours(np.concatenate([p.indices for p in parts]), np.concatenate([p.distances for p in parts]))
-
-
-def _block(queries: np.ndarray, stored: np.ndarray, centre: np.ndarray, count: int, rows: int) -> Neighbours:
-    """The neighbours of one block of queries."""
-    places, squares, doubt = _candidates(np.asarray(queries, np.float64) - centre, stored, centre, count, rows)
-    indices = np.empty((len(queries), count), np.int64)
-    distances = np.empty((len(queries), count))
-    for number, query in enumerate(queries):
-        chosen = places[number]
-        # Two products closer than their rounding could be the other way round: then nothing may have been cut off.
-        if len(chosen) < len(stored) and squares[number, -1] <= squares[number, count - 1] + doubt[number]:
-            chosen = np.arange(len(stored))
-        exact = differences(query, stored, chosen)
-        best = np.lexsort((chosen, exact))[:count]
-        indices[number], distances[number] = chosen[best], exact[best]
+    for start in range(0, len(queries) if keep else 0, rows):
+        block = queries[start : start + rows]
+        for number, places in _possible(block, stored, keep, rows):
+            exact = differences(block[number], stored, places)
+            if not np.isfinite(exact).all():
+                raise InputError("a vector has a value that is not finite; only finite ones have neighbours.")
+            best = np.lexsort((places, exact))[:keep]
+            indices[start + number], distances[start + number] = places[best], exact[best]
     return Neighbours(indices, distances)
-
-
-def _candidates(
-    queries: np.ndarray, stored: np.ndarray, centre: np.ndarray, count: int, rows: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For centred queries: places `[Q,m]` and squared distances `[Q,m]`, ascending, and their doubt `[Q]`."""
-    own = np.einsum("qd,qd->q", queries, queries)
-    places, squares = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0))
-    longest = 0.0
-    for start in range(0, len(stored), rows):
-        block = np.asarray(stored[start : start + rows], np.float64) - centre
-        lengths = np.einsum("nd,nd->n", block, block)
-        if not (np.isfinite(own).all() and np.isfinite(lengths).all()):
-            raise InputError("a vector has a value that is not finite; only finite ones have neighbours.")
-        longest = max(longest, float(lengths.max()))
-        squares = np.concatenate([squares, own[:, None] - 2 * (queries @ block.T) + lengths], 1)
-        new = np.broadcast_to(np.arange(start, start + len(block)), (len(queries), len(block)))
-        places = np.concatenate([places, new], 1)
-        if squares.shape[1] > count + _SPARE:
-            best = np.argpartition(squares, count + _SPARE - 1, axis=1)[:, : count + _SPARE]
-            places, squares = np.take_along_axis(places, best, 1), np.take_along_axis(squares, best, 1)
-    order = np.argsort(squares, axis=1)
-    # |computed - true| of a sum of d products is at most (d + 4) eps of the sum of their sizes, here (|q| + |x|)^2.
-    error = (queries.shape[1] + 4) * np.finfo(np.float64).eps * (np.sqrt(own) + np.sqrt(longest)) ** 2
-    return np.take_along_axis(places, order, 1), np.take_along_axis(squares, order, 1), 4 * error
 
 
 def differences(query: np.ndarray, stored: np.ndarray, places: np.ndarray) -> np.ndarray:
     """float64 `[M]`: the Euclidean distances of `query` (`[d]`) from the stored vectors at `places` (int64 `[M]`)."""
     rows = max(1, _VALUES // max(1, len(query)))
     own = np.asarray(query, np.float64)
-    parts = [
-        np.sqrt(np.square(np.asarray(stored[places[i : i + rows]], np.float64) - own).sum(1))
-        for i in range(0, len(places), rows)
-    ]
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = [
+            np.sqrt(np.square(np.asarray(stored[places[i : i + rows]], np.float64) - own).sum(1))
+            for i in range(0, len(places), rows)
+        ]
     return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _possible(queries: np.ndarray, stored: np.ndarray, count: int, rows: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Each query's number with the places (int64, ascending) among which its nearest are."""
+    left = np.arange(len(queries))
+    for precision in (torch.float32, torch.float64):
+        if len(left) and count + _SPARE < len(stored):
+            found = _candidates(queries[left], stored, count, rows, precision)
+            for number in np.flatnonzero(found.complete):
+                yield int(left[number]), np.sort(found.places[number, found.possible[number]])
+            left = left[~found.complete]
+    for number in left:
+        yield int(number), np.arange(len(stored))
+
+
+def _bound(length: int, precision: torch.dtype) -> float:
+    """b, such that a squared distance |q|² + |x|² - 2qx is computed to within b(|q|² + |x|²).
+
+    A sum of d products is off by at most d u of the sum of their sizes, in any order, u being half the machine's
+    epsilon; here are two such sums, and 16 u more than cover centring and adding up.
+    """
+    return float((length + 16) * torch.finfo(precision).eps)
+
+
+def _candidates(queries: np.ndarray, stored: np.ndarray, count: int, rows: int, precision: torch.dtype) -> _Candidates:
+    """What one pass over the stored vectors tells."""
+    bound = _bound(queries.shape[1], precision)
+    best = _Best(len(queries), count + _SPARE)
+    shift = _centre(stored[: min(rows, _SAMPLE)])
+    own, squares = _shifted(queries, shift, precision)
+    asked, finite = own * -2, torch.isfinite(squares)
+    for start in range(0, len(stored), rows):
+        block, lengths = _shifted(stored[start : start + rows], shift, precision)
+        if not torch.isfinite(lengths).all():
+            return _Candidates(best.places, best.places >= 0, np.zeros(len(queries), bool))
+        # The least that |x|² - 2qx can be, up to a number that is the query's own.
+        least = (asked @ block.T).add_((1 - bound) * lengths)
+        best.take(least.numpy(), lengths.numpy(), start)
+    tiny = 64 * queries.shape[1] * torch.finfo(precision).tiny  # products too small for the precision are lost
+    most = best.least + 2 * bound * (best.lengths + squares.numpy()[:, None]) + tiny
+    kth = most[:, :count].max(1, keepdims=True)
+    complete = (best.least[:, -1:] > kth)[:, 0] & finite.numpy()
+    return _Candidates(best.places, best.least <= kth, complete)
+
+
+class _Best:
+    """The m least of all that was taken, for each query, ascending at the end of every block."""
+
+    def __init__(self, queries: int, keep: int) -> None:
+        self._keep = keep
+        self.least = np.empty((queries, 0), np.float32)
+        self.lengths = np.empty((queries, 0), np.float32)
+        self.places = np.empty((queries, 0), np.int64)
+
+    def take(self, least: np.ndarray, lengths: np.ndarray, start: int) -> None:
+        """Nothing; the block's `least` (`[Q,n]`) were looked through, its `lengths` `[n]`, its first place `start`."""
+        if self.least.shape[1] < self._keep:
+            columns = np.argpartition(least, min(self._keep, least.shape[1]) - 1, axis=1)[:, : self._keep]
+            least = np.take_along_axis(least, columns, 1)
+        else:
+            least, columns = _hits(least, self.least[:, -1:])
+        if not columns.shape[1]:
+            return
+        values = np.concatenate([self.least, least], 1)
+        lengths = np.concatenate([self.lengths, lengths[columns]], 1)
+        places = np.concatenate([self.places, start + columns], 1)
+        if values.shape[1] > self._keep:
+            order = np.argpartition(values, self._keep - 1, axis=1)[:, : self._keep]
+            values, lengths, places = (np.take_along_axis(a, order, 1) for a in (values, lengths, places))
+        order = np.argsort(values, axis=1)
+        self.least, self.lengths, self.places = (np.take_along_axis(a, order, 1) for a in (values, lengths, places))
+
+
+def _hits(values: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values `[Q,w]` below each row's limit and their columns `[Q,w]`, rows filled up with infinity."""
+    rows, columns = np.nonzero(values < limits)
+    counts = np.bincount(rows, minlength=len(values))
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    found = np.full((len(values), counts.max(initial=0)), np.inf, values.dtype)
+    where = np.zeros(found.shape, np.int64)
+    found[rows, within], where[rows, within] = values[rows, columns], columns
+    return found, where
+
+
+def _centre(block: np.ndarray) -> np.ndarray | None:
+    """float64 `[d]`: the mean of `block`, or None where the vectors lie about as far from it as from zero."""
+    values = np.asarray(block, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = values.mean(0).astype(np.float32).astype(np.float64)  # the same number wherever it is taken off
+        near = np.vdot(mean, mean) < 0.9 * np.vdot(values, values) / len(values)
+    return None if near else mean
+
+
+def _shifted(block: np.ndarray, shift: np.ndarray | None, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+    """`block` less `shift` in the precision of its products, and each vector's squared length."""
+    exact = precision == torch.float32 and np.can_cast(block.dtype, np.float32)
+    values = np.asarray(block, np.float32 if exact else np.float64)
+    with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
+        # torch warns of memory maps that may not be written to; nothing here does.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensor = torch.from_numpy(values if shift is None else values - shift.astype(values.dtype))
+    tensor = tensor.to(precision)
+    return tensor, torch.linalg.vector_norm(tensor, dim=1).square_()

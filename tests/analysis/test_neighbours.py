@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 
 from alexnet.analysis import neighbours
 from alexnet.analysis.neighbours import differences, nearest
@@ -65,6 +66,53 @@ def test_rounding_far_from_the_centre_cuts_no_neighbour_off():
     stored = np.concatenate([crowd + 1e6, crowd - 1e6])
     queries = stored[[3, 70]] + 1e-5
     assert nearest(queries, stored, 4).indices.tolist() == by_loops(queries, stored, 4)[0]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e15, 1e30, 1e150])
+def test_magnitudes_that_float32_cannot_square(scale):
+    queries, stored = drawn(4, seed=1, dtype=np.float64) * scale, drawn(60, dtype=np.float64) * scale
+    for kind in (np.float64, np.float32) if scale < 1e38 else (np.float64,):
+        found = nearest(queries.astype(kind), stored.astype(kind), 3)
+        assert found.indices.tolist() == by_loops(queries.astype(kind), stored.astype(kind), 3)[0]
+
+
+def test_nearly_equal_distances_that_products_in_float32_confuse():
+    """Around one query 400 vectors of distances that differ by a millionth, those of float64 being right."""
+    random = np.random.default_rng(4)
+    steps = random.normal(size=(400, 64))
+    radii = 1 + 1e-6 * random.permutation(400)
+    stored = (3 + steps / np.linalg.norm(steps, axis=1, keepdims=True) * radii[:, None]).astype(np.float32)
+    query = np.full((1, 64), 3, np.float32)
+    exact = np.sqrt(np.square(stored.astype(np.float64) - query).sum(1))
+    expected = np.argsort(exact, kind="stable")[:6]
+    squares = np.square(stored).sum(1) - 2 * stored @ query[0]
+    assert np.argsort(squares, kind="stable")[:6].tolist() != expected.tolist()
+    assert nearest(query, stored, 6).indices[0].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", [0, 3])
+def test_computed_distances_keep_to_their_bound(precision, offset):
+    """What a pass calls possible and complete holds the truth; with less than the bound it would not always."""
+    queries, stored = drawn(40, 300, seed=1) + offset, drawn(500, 300) + offset
+    found = neighbours._candidates(queries, stored, 3, 128, precision)
+    assert found.complete.all()
+    for number, query in enumerate(queries):
+        possible = set(found.places[number, found.possible[number]].tolist())
+        assert set(by_loops(query[None], stored, 3)[0][0]) <= possible
+        assert len(possible) <= 5
+
+
+def test_queries_and_stored_of_different_types_have_one_centre():
+    queries, stored = drawn(5, seed=1, dtype=np.float64) + 1000.123456789, drawn(60) + np.float32(1000.123456789)
+    assert nearest(queries, stored, 4).indices.tolist() == by_loops(queries, stored, 4)[0]
+
+
+def test_half_precision_and_whole_numbers():
+    stored = drawn(60)
+    halves, whole = stored.astype(np.float16), (stored * 1000).astype(np.int64)
+    for vectors in (halves, whole, whole.astype(np.int16)):
+        assert nearest(vectors[:5], vectors, 4).indices.tolist() == by_loops(vectors[:5], vectors, 4)[0]
 
 
 def test_a_stored_vector_finds_itself_at_no_distance():
