@@ -11,7 +11,7 @@ import alexnet
 from alexnet.cli import terminal
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.experiments import page
+from alexnet.experiments import page, result
 from alexnet.experiments.reproduce import State, serves, states
 from alexnet.training.recipe import Machine
 from alexnet.training.train import Stopped
@@ -41,9 +41,11 @@ def reproduce(arguments: list[str]) -> int:
         """Re-run a claim of the paper and print our number beside the paper's; without NAME, list the claims.
 
         Examples: `alexnet reproduce`, `alexnet reproduce figure1 --data cifar10`, `alexnet reproduce all --smoke`.
-        What was finished is not computed again. The exit code is 0 whatever the verdict; with `all`, an experiment
-        that fails is told of, the others go on, and the exit code is 1. Stopped by a signal, all is saved, and the
-        exit code is 128 and its number, as of `train`.
+        What was finished is not computed again. A result replaces the one in --results unless that is fuller, with
+        more seeds, epochs, width, training images or other sets: then it is put beside it, as NAME-smaller-..., and
+        --write leaves it out. The exit code is 0 whatever the verdict; with `all`, an experiment that fails is told
+        of, the others go on, and the exit code is 1. Stopped by a signal, all is saved, and the exit code is 128 and
+        its number, as of `train`.
 
         Args:
             name: an experiment from the list, or `all`: every one that the data serve.
@@ -95,7 +97,7 @@ def _all(names: list[str], run: Callable[[str], dict[str, Any]], *, json: bool) 
     code = 0
     for name in names:
         try:
-            result = run(name)
+            found = run(name)
         except Stopped:
             raise
         except InputError as error:
@@ -104,7 +106,7 @@ def _all(names: list[str], run: Callable[[str], dict[str, Any]], *, json: bool) 
             where = f"`alexnet reproduce {name} --traceback` shows where"
             code = terminal.fail(f"{name}: {type(error).__name__}: {error} ({where})", 1)
         else:
-            _tell(result, json=json)
+            _tell(found, json=json)
     return code
 
 
@@ -116,18 +118,29 @@ def _list(found: list[State], write: Path | None, results: Path, *, json: bool) 
         return
     for state in found:
         line = _line(state)
-        of = ", ".join(line[part] for part in ("budget", "data") if line[part])
-        print(f"{line['name']:<22}{line['section']:<18}{line['state']}{f' ({of})' * bool(of)}")
+        print(f"{line['name']:<22}{line['section']:<18}{_brief(state.result)}")
+        for smaller in state.smaller:
+            print(f"{'':<40}beside it: {_brief(smaller)}")
         print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
         print(f"{'':<22}cost: {line['cost']}")
 
 
 def _write(file: Path, found: list[State], results: Path) -> None:
-    page.write(file, [state.result for state in found if state.result], results)
+    waiting = [state.experiment.name for state in found if not state.result]
+    page.write(file, [state.result for state in found if state.result], results, waiting)
+
+
+def _brief(found: dict[str, Any] | None) -> str:
+    """The verdict of a result, and what it is of."""
+    if found is None:
+        return "not run"
+    if not found["data"]:
+        return str(found["verdict"])
+    return f"{found['verdict']} ({found['budget']['name']}; {result.scale(found)}; {found['data']['name']})"
 
 
 def _line(state: State) -> dict[str, Any]:
-    experiment, result = state.experiment, state.result or {}
+    experiment, found = state.experiment, state.result or {}
     return {
         "name": experiment.name,
         "section": experiment.section,
@@ -135,16 +148,18 @@ def _line(state: State) -> dict[str, Any]:
         "paper": experiment.paper,
         "needs": experiment.needs,
         "cost": experiment.cost,
-        "state": result.get("verdict", "not run"),
-        "budget": result["budget"]["name"] if result else None,
-        "data": result["data"]["name"] if result.get("data") else None,
+        "state": found.get("verdict", "not run"),
+        "budget": found["budget"]["name"] if found else None,
+        "scale": result.scale(found) if found else None,
+        "data": found["data"]["name"] if found.get("data") else None,
+        "smaller": [_brief(each) for each in state.smaller],
     }
 
 
-def _tell(result: dict[str, Any], *, json: bool) -> None:
+def _tell(found: dict[str, Any], *, json: bool) -> None:
     if json:
-        terminal.print_json(result)
+        terminal.print_json(found)
         return
-    print(f"{result['experiment']} (section {result['section']}): {result['claim']}")
-    print(f"  paper    {result['paper']}\n  ours     {result['ours']}")
-    print(f"  verdict  {result['verdict']}: {result['reason']}")
+    print(f"{found['experiment']} (section {found['section']}): {found['claim']}")
+    print(f"  paper    {found['paper']}\n  ours     {found['ours']}")
+    print(f"  verdict  {found['verdict']}: {found['reason']}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from alexnet import config, devices, recipes
@@ -19,9 +20,12 @@ from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation, evaluate
 from alexnet.files import write_aside
 from alexnet.sweeps.finished import finish, finished
+from alexnet.training import environment
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import Run, unique_name
 from alexnet.training.train import train
+
+_EVALUATION = 1  # the version of what `Bench.evaluate` keeps
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class Bench:
     """Told of each run before it begins."""
     used: dict[str, Recipe] = field(default_factory=dict)
     """The recipe of every run that was asked for, by the run's name; for the result file."""
+    elsewhere: set[str] = field(default_factory=set)
+    """The other prepared sets that a run was trained on, by name; likewise."""
+    measured_by: set[str] = field(default_factory=set)
+    """The commits of the code that measured what was kept; likewise."""
 
     @cached_property
     def prepared(self) -> PreparedSet:
@@ -116,6 +124,8 @@ class Bench:
             run = train(recipe, data, self.runs / name, self.machine, start)
             finish(run.path)
         self.used[name] = run.recipe
+        if prepared.fingerprint != self.prepared.fingerprint:
+            self.elsewhere.add(data.name)
         return run
 
     def differs(self, recipe: Recipe) -> str:
@@ -151,7 +161,7 @@ class Bench:
             tensors = {name: getattr(found, name) for name in ("labels", "answers", "losses", "top1_errors")}
             return {"numbers": numbers, **tensors, **({"probabilities": found.probabilities} if probabilities else {})}
 
-        kept = self.kept("probabilities" if probabilities else "evaluation", decides, compute)
+        kept = self.kept("probabilities" if probabilities else "evaluation", decides, compute, _EVALUATION)
         loss, top1, top5 = kept["numbers"].tolist()
         words = {entry.name: entry for entry in self.prepared.classes}
         return Evaluation(
@@ -167,19 +177,28 @@ class Bench:
             data={"path": str(self.data.resolve()), "fingerprint": self.prepared.fingerprint},
         )
 
-    def kept(self, what: str, decides: Any, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def kept(
+        self, what: str, decides: Any, compute: Callable[[], dict[str, Tensor]], version: int = 1
+    ) -> dict[str, Tensor]:
         """The tensors that `compute` gives, called only once: they lie beside the runs, in a file of their own.
+
+        The file tells by which commit they were computed; later code does not compute them again.
 
         Args:
             what: a word that tells a reader of the folder what they are.
             decides: JSON values that differ wherever the tensors do: names of runs, a set's fingerprint, settings.
+            version: raised by hand with every change of the code that makes `compute` find other tensors, so that
+                what earlier code kept is left alone.
         """
-        path = self.runs / "kept" / f"{what}-{config.digest(decides)}.safetensors"
+        kind = what if version == 1 else f"{what}-{version}"
+        path = self.runs / "kept" / f"{kind}-{config.digest(decides)}.safetensors"
         if not path.is_file():
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in compute().items()}
             with write_aside(path) as aside:
-                save_file(tensors, aside)
-        return load_file(path)
+                save_file(tensors, aside, {"commit": environment.commit()})
+        with safe_open(path, "pt") as file:
+            self.measured_by.add((file.metadata() or {}).get("commit", "unknown"))
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
 
 
 def _finished(path: Path, recipe: Recipe, prepared: PreparedSet) -> Run | None:

@@ -24,6 +24,7 @@ from alexnet.sweeps.finished import epochs
 from alexnet.training.run import Run
 
 _MASKS = 50
+_VERSION = 1  # of what `masked` finds
 _WITHIN = 0.01  # of the error of the mean of all masks
 _NEAR = 0.5  # of a single mask's distance from the mean
 _SLOWER = math.log2(1.5)  # doublings of the epochs; the paper has about 1
@@ -74,7 +75,7 @@ def _masks_of(bench: Bench, run: Run) -> dict[str, Tensor]:
                 parts.append({"labels": batch.labels, **masked(classifier.network, images, keys)})
         return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
 
-    return bench.kept("masks", [run.name, bench.prepared.fingerprint, bench.split, _MASKS], compute)
+    return bench.kept("masks", [run.name, bench.prepared.fingerprint, bench.split, _MASKS], compute, _VERSION)
 
 
 def distance(a: Tensor, b: Tensor) -> float:

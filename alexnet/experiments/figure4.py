@@ -28,6 +28,7 @@ _NEAREST = 6
 _QUERIES, _STORED = 1_000, 20_000  # at most; of more, that many are drawn by a fixed seed
 _SMALLEST = 0.1  # more of the neighbours of a query's class, that counts
 _BATCH = 128
+_VERSION = 1  # of how the nearest and their distances are found
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +165,7 @@ def _setting(bench: Bench, crop: int) -> _Setting:
             return {"indices": torch.from_numpy(nearest(own, others, _NEAREST).indices)}
 
     decides = [*_asked(bench), crop]
-    indices = bench.kept("nearest-pixels", decides, by_pixels)["indices"].numpy()
+    indices = bench.kept("nearest-pixels", decides, by_pixels, _VERSION)["indices"].numpy()
     chance = np.random.default_rng(2012).integers(0, len(stored.places), indices.shape)
     return _Setting(queries, stored, crop, indices, chance)
 
@@ -185,7 +186,8 @@ def _indices(bench: Bench, run: Run, setting: _Setting, *, untrained: bool = Fal
         own, others = (features(classifier, each).numpy() for each in (setting.queries, setting.stored))
         return {"indices": torch.from_numpy(nearest(own, others, _NEAREST).indices)}
 
-    return bench.kept("nearest-relu7", [*_asked(bench), run.name, untrained], compute)["indices"].numpy()
+    decides = [*_asked(bench), run.name, untrained]
+    return bench.kept("nearest-relu7", decides, compute, _VERSION)["indices"].numpy()
 
 
 def _distances(bench: Bench, setting: _Setting, indices: np.ndarray) -> np.ndarray:
@@ -197,7 +199,7 @@ def _distances(bench: Bench, setting: _Setting, indices: np.ndarray) -> np.ndarr
         return {"relative": torch.from_numpy(own / np.where(random > 0, random, 1))}
 
     decides = [*_asked(bench), setting.crop, indices.tolist()]
-    return bench.kept("pixel-distances", decides, compute)["relative"].numpy()
+    return bench.kept("pixel-distances", decides, compute, _VERSION)["relative"].numpy()
 
 
 def _classifier(bench: Bench, run: Run) -> Classifier:

@@ -1,22 +1,29 @@
 """The part of a page of results that is written from result files."""
 
+import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from alexnet import config
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
+from alexnet.experiments.result import scale
 from alexnet.files import write_bytes
 
 BEGIN, END = "<!-- experiments: begin, written by `alexnet reproduce --write` -->", "<!-- experiments: end -->"
 
 
-def write(page: Path, results: Sequence[dict[str, Any]], figures: Path) -> None:
+_LONG = 12  # rows: longer tables are folded
+
+
+def write(page: Path, results: Sequence[dict[str, Any]], figures: Path, waiting: Sequence[str] = ()) -> None:
     """Nothing; what lies between the two marks of the Markdown file `page` tells of `results`.
 
     Args:
         figures: the folder of their figures, which are linked from `page`.
+        waiting: the names of the experiments without a result.
 
     Raises:
         InputError: the page or its marks are missing.
@@ -27,55 +34,82 @@ def write(page: Path, results: Sequence[dict[str, Any]], figures: Path) -> None:
     if not (begin and end):
         raise InputError(f"{page} lacks the lines {BEGIN!r} and {END!r}, between which results are written.")
     link = Path(os.path.relpath(figures, page.parent))
-    parts = "\n\n".join([_overview(results), *(_section(result, link) for result in results)])
+    parts = "\n\n".join([*_overview(results, waiting), *(_section(result, link) for result in results)])
     write_bytes(page, f"{before}{BEGIN}\n\n{parts}\n\n{END}{after}".encode())
 
 
-def _overview(results: Sequence[dict[str, Any]]) -> str:
+def _overview(results: Sequence[dict[str, Any]], waiting: Sequence[str]) -> list[str]:
     rows = [
         {
-            "section": result["section"],
             "claim": f"[{result['claim']}](#{result['experiment']})",
+            "section": result["section"],
             "paper": result["paper"],
             "ours": result["ours"],
             "verdict": result["verdict"],
+            "data and budget": _of(result),
         }
         for result in results
     ]
-    return _table(rows)
+    counts = Counter(result["verdict"] for result in results)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    parts = [f"{counted(len(results), 'claim')}: {told}." if results else "No claim has been measured."]
+    parts += [f"Not run yet: {', '.join(waiting)}."] if waiting else []
+    parts += ["A budget's shares are of the recipes' epochs and of their kernels and units."] if results else []
+    return [" ".join(parts), *([_table(list(rows[0]), rows)] if rows else [])]
+
+
+def _of(result: dict[str, Any]) -> str:
+    """The data and the budget in a few words."""
+    if not result["data"]:
+        return "nothing is trained"
+    return f"{result['data']['name']}; {result['budget']['name']}: {scale(result)}"
 
 
 def _section(result: dict[str, Any], figures: Path) -> str:
     """What one experiment claimed, found and used."""
-    data, budget = result["data"], result["budget"]
-    parts = [
-        f"### {result['experiment']}",
-        f"Section {result['section']}: {result['claim']} The paper: {result['paper']}. Ours: {result['ours']}.",
-        f"**{result['verdict'].capitalize()}.** {result['reason']}",
+    said = [
+        f"The paper: {result['paper']}.",
+        f"Ours: {result['ours']}.",
+        f"**{result['verdict'].capitalize()}**: {result['reason']}",
         f"The rule, fixed beforehand: {result['rule']}",
     ]
-    for title, rows in result["tables"].items():
-        parts += [f"{title}:", _table(rows)]
+    parts = [f"### {result['experiment']}", f"Section {result['section']}. {result['claim']}", _list(said)]
     parts += [f"![{result['claim']}]({(figures / name).as_posix()})" for name in result["figures"]]
+    for title, columns in result.get("columns") or _columns(result["tables"]):
+        parts.append(_folded(title, columns, result["tables"][title]))
     parts += _recipes(result["recipes"])
-    if data:
+    parts += ["Remarks:", _list(result["remarks"])] if result["remarks"] else []
+    return "\n\n".join([*parts, *_circumstances(result)])
+
+
+def _circumstances(result: dict[str, Any]) -> list[str]:
+    """On what it was measured, how much of it, for how long, where and by which commits."""
+    told = []
+    if data := result["data"]:
         counts = ", ".join(f"{count:,} {split}" for split, count in data["counts"].items())
-        scale = f"{budget['epochs']:g} of the epochs, {budget['width']:g} of the width, {budget['seeds']} seed(s)"
-        parts.append(f"Data: {data['name']} ({counts}; {data['classes']} classes; errors on {data['split']}).")
-        parts.append(f"Budget {budget['name']}: {scale}.")
-    parts += list(result["remarks"])
-    where = f"{result['device_name']} ({result['device']}); {_commits(result)}."
+        told.append(f"Data: {data['name']} ({counts}; {data['classes']} classes; errors on {data['split']}).")
+        if data.get("elsewhere"):
+            told.append(f"Also trained on: {', '.join(data['elsewhere'])}.")
+        told.append(f"Budget {result['budget']['name']}: {scale(result)}.")
     trained = result.get("training_seconds", 0)
-    spent = f"{trained / 60:.0f} minutes of training" if trained else f"{result['seconds'] / 60:.1f} minutes"
-    parts.append(f"{spent} on {where}")
-    return "\n\n".join(parts)
+    spent = f"{_time(trained)} of training" if trained else f"{_time(result['seconds'])}"
+    told.append(f"{spent} on {result['device_name']} ({result['device']}); {_commits(result)}.")
+    return [" ".join(told)]
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return counted(max(1, round(seconds)), "second")
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def _commits(result: dict[str, Any]) -> str:
-    """The commit that measured, and those that trained where they are others; changes to either are told of."""
-    trained = [commit for commit in result.get("run_commits", []) if commit != result["commit"]]
-    runs = f", trained by {', '.join(_short(commit) for commit in trained)}" if trained else ""
-    return f"commit {_short(result['commit'])}{runs}"
+    """The commit that judged, and those that trained or measured where they are others; changes to any are told of."""
+    parts = [f"commit {_short(result['commit'])}"]
+    for did, key in (("trained", "run_commits"), ("measured", "kept_commits")):
+        others = [_short(commit) for commit in result.get(key, []) if commit != result["commit"]]
+        parts += [f"{did} by {', '.join(others)}"] if others else []
+    return ", ".join(parts)
 
 
 def _short(commit: str) -> str:
@@ -84,38 +118,65 @@ def _short(commit: str) -> str:
 
 
 def _recipes(used: dict[str, Any]) -> list[str]:
-    """What was trained: the first recipe by what it changes in the named one, the others by what they change in it."""
-    told: dict[str, int] = {}
-    first: dict[str, Any] = {}
-    for entry in used.values():
-        recipe = {name: part for name, part in entry["recipe"].items() if name != "seeds"}
-        if not first:
-            first = recipe
-            changes = {name: value for name, value in entry.get("changes", {}).items() if name[:5] != "seeds"}
-            words = f"`{recipe['name']}`" + (f" with {_changes(changes)}" if changes else "")
-        else:
-            changes = {name: ours for name, _, ours in config.difference(first, recipe)}
-            words = f"`{recipe['name']}` with, against the first, {_changes(changes)}" if changes else next(iter(told))
-        told[words] = told.get(words, 0) + 1
-    if not told:
-        return []
-    lines = (f"- {words} ({count} run{'s' * (count > 1)})" for words, count in told.items())
-    return ["Trained:", "\n".join(lines)]
+    """What was trained: that which changes least in its named recipe, then the others by what they change in it."""
+    entries = sorted(used.values(), key=lambda entry: len(entry["changes"]) if "changes" in entry else math.inf)
+    told: Counter[str] = Counter()
+    first = entries[0]["recipe"] if entries else {}
+    for entry in entries:
+        recipe = entry["recipe"]
+        against = {name: ours for name, _, ours in config.difference(first, recipe)}
+        changes = {name: ours for name, ours in against.items() if not _unsaid(name)}
+        words = f"`{recipe['name']}` with, against the first, {_changes(changes)}"
+        if not changes:
+            own = {name: value for name, value in entries[0].get("changes", {}).items() if not _unsaid(name)}
+            words = f"`{first['name']}`" + (f" with {_changes(own)}" if own else "")
+        told[words] += 1
+    lines = [f"{words} ({counted(count, 'run')})" for words, count in told.items()]
+    return ["Trained:", _list(lines)] if lines else []
+
+
+def _unsaid(field: str) -> bool:
+    """Whether a change says nothing beside the recipe's name and the number of its runs."""
+    return field == "name" or field.startswith("seeds.")
 
 
 def _changes(changes: dict[str, Any]) -> str:
     return ", ".join(f"`{name}` {_cell(value)}" for name, value in changes.items())
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    if not rows:
-        return ""
-    head = list(rows[0])
-    lines = [head, ["---"] * len(head), *([_cell(row[name]) for name in head] for row in rows)]
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _columns(tables: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """The columns of an older result, which does not tell their order: words, then counts, then shares."""
+    kinds = {title: rows[0] if rows else {} for title, rows in tables.items()}
+    order = (str, int)
+    return [
+        (title, sorted(row, key=lambda name: order.index(type(row[name])) if type(row[name]) in order else len(order)))
+        for title, row in kinds.items()
+    ]
+
+
+def _folded(title: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """The table under its title; a long one is opened by a click."""
+    table = _table(columns, rows)
+    if len(rows) <= _LONG:
+        return f"{title}:\n\n{table}"
+    return f"<details><summary>{title} ({len(rows)} rows)</summary>\n\n{table}\n\n</details>"
+
+
+def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    lines = [list(columns), ["---"] * len(columns), *([_cell(row[name]) for name in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(value: Any) -> str:
+    """A value as words: of a section of a recipe what it sets."""
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_cell(each)}" for name, each in value.items() if name != "class" and each is not None)
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        return "; ".join(map(_cell, value))
     if isinstance(value, float):
         return f"{value:.4g}"
     return "" if value is None else str(value).replace("|", "\\|")

@@ -26,6 +26,7 @@ _EARLY = 0.8  # of the first epoch are over
 _EARLIER = 0.05  # nats of training loss that count
 _FREE, _COSTLY = 0.05, 0.1  # of the time
 _BATCHES, _REPEATS = 8, 3
+_VERSION = 1  # of how views are timed
 
 
 def _plain(bench: Bench) -> Recipe:
@@ -115,7 +116,7 @@ def _kept_seconds(bench: Bench, run: Run) -> float:
     def compute() -> dict[str, Tensor]:
         return {"seconds": torch.tensor(_seconds_of_views(bench, run), dtype=torch.float64)}
 
-    return float(bench.kept("views-seconds", decides, compute)["seconds"])
+    return float(bench.kept("views-seconds", decides, compute, _VERSION)["seconds"])
 
 
 def _seconds_of_views(bench: Bench, run: Run) -> float:

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,14 @@ class State:
     experiment: Experiment
     result: dict[str, Any] | None
     """Its result file, or None."""
+    smaller: Sequence[dict[str, Any]] = ()
+    """Results of less that lie beside it."""
 
 
 def states(results: Path) -> list[State]:
     """Every experiment in the paper's order, with its result in `results` where there is one."""
-    return [State(experiment, result.read(results, experiment.name)) for experiment in EXPERIMENTS]
+    names = {experiment.name: experiment for experiment in EXPERIMENTS}
+    return [State(each, result.read(results, name), result.smaller(results, name)) for name, each in names.items()]
 
 
 def reproduce(
@@ -51,7 +54,8 @@ def reproduce(
     """The result of the experiment `name`, written to `results`/NAME.json beside its figures.
 
     Its runs lie in `results`/runs; what was finished is not computed again, what was stopped goes on. The verdict is
-    that of the experiment's own rule.
+    that of the experiment's own rule. A fuller result that is there stays, and this one lies beside it
+    (`result.write`).
 
     Args:
         data: the prepared set, photographs or CIFAR-10 as the experiment needs.

@@ -1,30 +1,37 @@
 """The file that an experiment leaves: what was claimed, computed and measured, and what the rule said of it."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from alexnet import config, devices, recipes
 from alexnet.analysis import drawing
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 from alexnet.experiments.bench import Bench
 from alexnet.experiments.experiment import Experiment, Measured
 from alexnet.files import read_json, write_json
 from alexnet.training import environment, journal
 from alexnet.training.recipe import Recipe
 
+_SMALLER = "smaller"
+
 
 def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured, seconds: float) -> dict[str, Any]:
     """The result, which now lies in `folder`/NAME.json beside its figures.
 
-    The rule judges the numbers as they stand in the file, so that anyone can judge the file again.
+    A fuller result there is not replaced: one with more seeds, epochs, width, training images or other sets. Then this
+    one lies beside it in NAME-smaller-SET-SCALE.json, which `bench.say` is told. The rule judges the numbers as they
+    stand in the file, so that anyone can judge the file again.
 
     Args:
         seconds: what measuring took, this time: less where runs were kept.
     """
     numbers = json.loads(json.dumps(dict(measured.numbers), sort_keys=True))
     verdict = experiment.judge(numbers)
-    names = [f"{experiment.name}-{name}.png" for name in measured.figures]
+    own = {"budget": config.to_json(vars(bench.budget)), "data": _data(experiment, bench)}
+    stem = _stem(folder, experiment.name, own, bench.say)
+    names = [f"{stem}-{name}.png" for name in measured.figures]
     for name, figure in zip(names, measured.figures.values(), strict=True):
         drawing.save(figure, folder / name)
     result = {
@@ -38,16 +45,17 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         "rule": experiment.rule,
         "numbers": numbers,
         "tables": dict(measured.tables),
+        # Objects of a JSON file are sorted.
+        "columns": [[title, list(rows[0]) if rows else []] for title, rows in measured.tables.items()],
         "figures": names,
         "remarks": list(measured.remarks),
-        "budget": config.to_json(vars(bench.budget)),
-        "data": _data(experiment, bench),
+        **own,
         "recipes": {name: _recipe(recipe) for name, recipe in bench.used.items()},
         "seconds": round(seconds, 1),
         "training_seconds": round(sum(_trained(bench, name) for name in bench.used), 1),
         **_environment(bench),
     }
-    write_json(folder / f"{experiment.name}.json", result)
+    write_json(folder / f"{stem}.json", result)
     return result
 
 
@@ -66,6 +74,48 @@ def read(folder: Path, name: str) -> dict[str, Any] | None:
     return result
 
 
+def smaller(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The results of the experiment `name` that lie beside a fuller one, by their files' names."""
+    return [read_json(file) for file in sorted(folder.glob(f"{name}-{_SMALLER}-*.json"))]
+
+
+def scale(result: Mapping[str, Any]) -> str:
+    """How much was computed, in words: "3 seeds, 0.075 of the epochs, 0.125 of the width"."""
+    budget = result["budget"]
+    shares = [f"{budget[part]:g} of the {part}" for part in ("epochs", "width") if budget[part] != 1]
+    return ", ".join([counted(budget["seeds"], "seed", "seeds"), *shares])
+
+
+def _stem(folder: Path, name: str, own: Mapping[str, Any], say: Callable[[str], object]) -> str:
+    """The name of the result's file without suffix: the experiment's, or a longer one beside a fuller result."""
+    try:
+        there = read(folder, name)
+    except InputError:
+        return name
+    if there is None:
+        return name
+    pairs = zip(_extent(own).items(), _extent(there).values(), strict=True)
+    less = [f"{ours:g} instead of {theirs:g} {what}" for (what, ours), theirs in pairs if ours < theirs]
+    if not less:
+        return name
+    words = scale(own).replace(", ", "-").replace(" of the ", "-").replace(" ", "-")
+    stem = f"{name}-{_SMALLER}-{own['data']['name']}-{words}"
+    say(f"{folder / name}.json is fuller and stays ({', '.join(less)} here); this result is in {stem}.json.")
+    return stem
+
+
+def _extent(result: Mapping[str, Any]) -> dict[str, float]:
+    """What makes a result fuller than another."""
+    budget, data = result["budget"], result["data"] or {"counts": {}}
+    return {
+        "seed(s)": budget["seeds"],
+        "of the epochs": budget["epochs"],
+        "of the width": budget["width"],
+        "training images": data["counts"].get("train", 0),
+        "other set(s)": len(data.get("elsewhere", ())),
+    }
+
+
 def _data(experiment: Experiment, bench: Bench) -> dict[str, Any] | None:
     if experiment.needs == "nothing":
         return None
@@ -76,6 +126,7 @@ def _data(experiment: Experiment, bench: Bench) -> dict[str, Any] | None:
         "counts": prepared.counts,
         "classes": len(prepared.classes),
         "split": bench.split,
+        "elsewhere": sorted(bench.elsewhere),
     }
 
 
@@ -97,7 +148,8 @@ def _trained(bench: Bench, name: str) -> float:
 def _environment(bench: Bench) -> dict[str, Any]:
     """Where its runs were computed, the last of them; without runs, this machine; and by which commits.
 
-    `commit` is that of the measuring code, `run_commits` are those of all sessions that trained.
+    `commit` is that of the code which judged, `run_commits` are those of all sessions that trained, `kept_commits`
+    those of the code that measured what was kept.
     """
     files = [bench.runs / name / "environment.json" for name in bench.used]
     every = [read_json(file)["sessions"] for file in files if file.is_file()]
@@ -106,4 +158,9 @@ def _environment(bench: Bench) -> dict[str, Any]:
     session = max(sessions, key=lambda s: str(s["started"])) if sessions else here
     commits = {str(session["commit"]) for each in every for session in each}
     where = {name: session[name] for name in ("started", "python", "packages", "device", "device_name")}
-    return {"commit": here["commit"], "run_commits": sorted(commits), **where}
+    return {
+        "commit": here["commit"],
+        "run_commits": sorted(commits),
+        "kept_commits": sorted(bench.measured_by),
+        **where,
+    }

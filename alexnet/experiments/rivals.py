@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alexnet.baselines.pipelines import Pipeline
 
 Rival = Literal["fisher-vectors", "sparse-coding"]
+_VERSIONS: dict[Rival, int] = {"fisher-vectors": 1, "sparse-coding": 1}  # of how each is fitted and measured
 _IMAGES = 130_000  # fitted to at most: half a megabyte each lies in a file meanwhile
 
 
@@ -42,7 +43,7 @@ def measured(bench: Bench, rival: Rival, share: float = 1.0) -> Rivalled | str:
     per_class = _per_class(bench, share)
     pipeline = _coarse(rival) if bench.budget.name == "smoke" else pipelines.named(rival)
     decides = [rival, config.to_json(pipeline), per_class, bench.prepared.fingerprint, bench.split]
-    kept = bench.kept(rival, decides, lambda: _compute(bench, rival, pipeline, per_class))
+    kept = bench.kept(rival, decides, lambda: _compute(bench, rival, pipeline, per_class), _VERSIONS[rival])
     return Rivalled(kept["top1_errors"], float(kept["top5_error"]), int(kept["images"]))
 
 
@@ -56,6 +57,8 @@ def _compute(bench: Bench, rival: Rival, pipeline: "Pipeline", per_class: int | 
     from alexnet.baselines import fit
 
     name = f"{rival}-{config.digest(pipeline)}-{per_class or 'all'}-{bench.prepared.fingerprint[:8]}"
+    if _VERSIONS[rival] > 1:
+        name += f"-{_VERSIONS[rival]}"
     bench.say(name)
     place, threads = bench.runs / "rivals" / name, bench.machine.threads
     baseline = fit.baseline(pipeline, bench.data, place, per_class=per_class, threads=threads)

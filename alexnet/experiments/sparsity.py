@@ -19,6 +19,7 @@ from alexnet.model.rows import Rectifier
 from alexnet.training.run import Run
 
 _DEAD = 0.01  # of a layer's units: more than that would count
+_VERSION = 1  # of what `counted` finds
 _IMAGES = 300  # a unit that one picture in 100 makes positive escapes so many once in 20 times
 
 
@@ -100,7 +101,7 @@ def _counted(bench: Bench, run: Run) -> dict[str, Tensor]:
         loader = Loader(bench.prepared.split(bench.split), Loading(batch=128), device, cache="none")
         return counted(Classifier.load(run.path, str(device)), loader)
 
-    return bench.kept("sparsity", [run.name, bench.prepared.fingerprint, bench.split], compute)
+    return bench.kept("sparsity", [run.name, bench.prepared.fingerprint, bench.split], compute, _VERSION)
 
 
 def _judge(numbers: Numbers) -> Verdict:

@@ -58,7 +58,7 @@ def test_without_a_name_the_claims_are_listed_with_their_state(tmp_path, capsys)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line[0] != " "] == NAMES
     (line,) = (line for line in lines if line.startswith("towers "))
-    assert line.split() == ["towers", "3.2", "reproduced", "(full)"]
+    assert line.split(maxsplit=2) == ["towers", "3.2", "reproduced"]
     assert sum(line.endswith("not run") for line in lines) == len(NAMES) - 1
 
 
@@ -66,7 +66,18 @@ def test_the_list_as_json(tmp_path, capsys):
     assert cli.main(["reproduce", "--results", str(tmp_path), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [entry["name"] for entry in listed] == NAMES
-    assert set(listed[0]) == {"name", "section", "claim", "paper", "needs", "cost", "state", "budget", "data"}
+    assert set(listed[0]) == {
+        "name",
+        "section",
+        "claim",
+        "paper",
+        "needs",
+        "cost",
+        "state",
+        "budget",
+        "scale",
+        "data",
+    } | {"smaller"}
     assert {(entry["state"], entry["budget"], entry["data"]) for entry in listed} == {("not run", None, None)}
 
 
@@ -74,11 +85,19 @@ def test_the_list_tells_the_budget_and_the_set_of_each_result(tmp_path, capsys):
     """A trial's verdict, or one of other photographs, is not taken for the full one's."""
     budget = {"name": "reduced", "epochs": 0.5, "width": 1.0, "seeds": 1}
     write_json(tmp_path / "towers.json", {**result("towers"), "budget": budget, "data": {"name": "beetles"}})
+    full = {**result("towers"), "data": {"name": "moths"}, "verdict": "not reproduced"}
+    write_json(tmp_path / "towers-smaller-moths-3-seeds.json", full)
     assert cli.main(["reproduce", "--results", str(tmp_path)]) == 0
-    assert "reproduced (reduced, beetles)\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert " reproduced (reduced; 1 seed, 0.5 of the epochs; beetles)\n" in told
+    assert " beside it: not reproduced (full; 3 seeds; moths)\n" in told
     assert cli.main(["reproduce", "--results", str(tmp_path), "--json"]) == 0
     (entry,) = (each for each in json.loads(capsys.readouterr().out) if each["name"] == "towers")
     assert (entry["budget"], entry["data"]) == ("reduced", "beetles")
+    assert (entry["scale"], entry["smaller"]) == (
+        "1 seed, 0.5 of the epochs",
+        ["not reproduced (full; 3 seeds; moths)"],
+    )
 
 
 def test_one_by_name_with_its_budget(called, tmp_path, capsys):

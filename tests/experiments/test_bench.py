@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import alexnet
 from alexnet import recipes
@@ -152,3 +153,28 @@ def test_what_is_kept_is_computed_once_for_each_that_decides(bench):
     for decides in (["x", 1], ["x", 1], ["x", 2]):
         assert bench.kept("trial", decides, compute)["a"].tolist() == [0, 2]
     assert len(calls) == 2
+
+
+def test_what_other_code_kept_is_left_alone_where_its_version_says_so(bench, monkeypatch):
+    values = iter(([1.0], [2.0], [3.0]))
+
+    def found(version, commit):
+        monkeypatch.setattr(bench_file.environment, "commit", lambda: commit)
+        bench.measured_by.clear()
+        given = bench.kept("versions", ["x"], lambda: {"a": torch.tensor(next(values))}, version)["a"].item()
+        return given, bench.measured_by
+
+    assert found(1, "old") == (1.0, {"old"})
+    assert found(1, "new") == (1.0, {"old"}), "it tells whose code measured it"
+    assert found(2, "new") == (2.0, {"new"})
+    assert found(2, "newer") == (2.0, {"new"})
+    assert found(1, "newer") == (1.0, {"old"})
+
+
+def test_what_was_kept_before_commits_were_is_read(bench):
+    bench.kept("early", ["x"], lambda: {"a": torch.ones(2)})
+    (file,) = (bench.runs / "kept").glob("early-*")
+    save_file({"a": torch.zeros(2)}, file)
+    bench.measured_by.clear()
+    assert bench.kept("early", ["x"], dict)["a"].tolist() == [0, 0]
+    assert bench.measured_by == {"unknown"}

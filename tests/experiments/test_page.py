@@ -26,7 +26,7 @@ def result(name="norm", **changes):
         "recipes": {
             "a-0": {"recipe": recipe, "changes": {"model.width": 0.5, "seeds.data": 1}},
             "a-1": {"recipe": {**recipe, "seeds": {"weights": 1}}, "changes": {"model.width": 0.5}},
-            "b-0": {"recipe": bare, "changes": {}},
+            "b-0": {"recipe": bare, "changes": {"model.width": 0.5, "model.norm": False}},
         },
         "seconds": 6.0,
         "training_seconds": 600.0,
@@ -48,7 +48,7 @@ def marked(tmp_path):
 def test_only_what_lies_between_the_marks_is_written(marked, tmp_path):
     page.write(marked, [result()], tmp_path / "results")
     text = marked.read_text()
-    assert text.startswith(f"# Before\n\n{page.BEGIN}\n\n| section |")
+    assert text.startswith(f"# Before\n\n{page.BEGIN}\n\n1 claim: 1 not testable here. A budget's shares are of ")
     assert text.endswith(f"\n\n{page.END}\n\nAfter.\n")
     assert "old" not in text
     page.write(marked, [result()], tmp_path / "results")
@@ -59,32 +59,88 @@ def test_a_result_tells_claim_verdict_rule_numbers_data_recipes_and_time(marked,
     page.write(marked, [result(), result("other", data=None, recipes={}, training_seconds=0)], tmp_path / "results")
     text = marked.read_text()
     for part in (
-        "| 3.3 | [The norm helps.](#norm) | 1.4 points | 0.3 points | not testable here |",
-        "### norm\n\nSection 3.3: The norm helps. The paper: 1.4 points. Ours: 0.3 points.",
-        "**Not testable here.** too few seeds.",
-        "The rule, fixed beforehand: above 0.",
-        "| a\\|b | 0.1235 | 0 |  |",
+        "| claim | section | paper | ours | verdict | data and budget |\n| --- |",
+        "| [The norm helps.](#norm) | 3.3 | 1.4 points | 0.3 points | not testable here | set; reduced: 2 seeds, 0.25 ",
+        "| [The norm helps.](#other) | 3.3 | 1.4 points | 0.3 points | not testable here | nothing is trained |",
+        "### norm\n\nSection 3.3. The norm helps.\n\n- The paper: 1.4 points.\n- Ours: 0.3 points.",
+        "- **Not testable here**: too few seeds.",
+        "- The rule, fixed beforehand: above 0.",
+        "Errors:\n\n| network | seed | error | note |",
+        "| a\\|b | 0 | 0.1235 |  |",
         "![The norm helps.](../results/norm-errors.png)",
         "Data: set (9,469 train, 10 val; 10 classes; errors on val).",
-        "Budget reduced: 0.25 of the epochs, 0.5 of the width, 2 seed(s).",
+        "Budget reduced: 2 seeds, 0.25 of the epochs, 0.5 of the width.",
         "- `imagenette` with `model.width` 0.5 (2 runs)",
         "- `imagenette` with, against the first, `model.norm` False (1 run)",
-        "Trained on 9 photographs.",
+        "Remarks:\n\n- Trained on 9 photographs.",
         "10 minutes of training on a processor (cpu); commit 0123456789ab.",
-        "0.1 minutes on a processor (cpu)",
+        "6 seconds on a processor (cpu)",
     ):
         assert part in text, part
 
 
-def test_changes_and_the_commits_of_the_runs_are_told(marked, tmp_path):
+def written(marked, *results, waiting=()):
+    page.write(marked, results, marked.parents[1] / "results", waiting)
+    return marked.read_text()
+
+
+def test_the_first_of_what_was_trained_is_that_which_changes_least_whatever_the_order(marked):
+    other = {"recipe": bare_entry(seed=1)["recipe"]}  # of no named recipe
+    text = written(marked, result(recipes={"a": bare_entry(), "b": whole_entry(), "c": other}))
+    assert "Trained:\n\n- `imagenette` with `model.width` 0.5 (1 run)\n- `imagenette` with, against" in text
+    assert "against the first, `model.norm` False (2 runs)" in text
+
+
+def whole_entry():
+    recipe = {"name": "imagenette", "model": {"norm": True, "width": 0.5}, "seeds": {"weights": 0}}
+    return {"recipe": recipe, "changes": {"model.width": 0.5}}
+
+
+def bare_entry(seed=0):
+    recipe = {"name": "imagenette", "model": {"norm": False, "width": 0.5}, "seeds": {"weights": seed}}
+    return {"recipe": recipe, "changes": {"model.width": 0.5, "model.norm": False}}
+
+
+def test_a_recipes_sections_are_told_in_words(marked):
+    drops = [{"class": "Milestone", "epoch": 0.5, "weights": 0.1, "layers": None}, {"epoch": 0.75, "weights": 0.01}]
+    entry = {**whole_entry(), "changes": {"schedule.milestones": drops, "model.kernels": [48, 128]}}
+    text = written(marked, result(recipes={"a": entry}))
+    assert "`schedule.milestones` epoch 0.5 weights 0.1; epoch 0.75 weights 0.01, `model.kernels` [48, 128]" in text
+
+
+def test_tables_keep_the_order_of_their_columns_and_long_ones_are_folded(marked):
+    rows = [{"seed": n, "error": 0.5, "net": "a"} for n in range(13)]
+    text = written(marked, result(tables={"B": rows[:12], "A": rows}, columns=[["B", ["seed", "net", "error"]]]))
+    assert "B:\n\n| seed | net | error |" in text
+    assert "A (13" not in text
+    text = written(marked, result(tables={"A": rows}))
+    assert "<details><summary>A (13 rows)</summary>\n\n| net | seed | error |" in text
+    assert text.count("| a | ") == 13
+
+
+def test_what_is_not_run_and_how_many_verdicts_there_are_is_told_first(marked):
+    text = written(marked, result(), result("other", verdict="reproduced"), waiting=["towers", "tanh"])
+    assert "2 claims: 1 not testable here, 1 reproduced. Not run yet: towers, tanh." in text
+    assert "No claim has been measured. Not run yet: tanh." in written(marked, waiting=["tanh"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 second "), (99, "99 seconds "), (600, "10 minutes "), (7200, "2.0 hours ")]
+)
+def test_times_in_words(marked, seconds, words):
+    assert f" {words}of training on a processor" in written(marked, result(training_seconds=seconds))
+
+
+def test_changes_and_the_commits_of_the_runs_are_told(marked):
     measuring, other = "0123456789abcdef+changes", "fedcba9876543210"
     for runs, words in (
         ([measuring], "commit 0123456789ab+changes."),
         ([measuring, other], "commit 0123456789ab+changes, trained by fedcba987654."),
         ([f"{other}+changes"], "commit 0123456789ab+changes, trained by fedcba987654+changes."),
     ):
-        page.write(marked, [result(commit=measuring, run_commits=runs)], tmp_path / "results")
-        assert words in marked.read_text()
+        assert words in written(marked, result(commit=measuring, run_commits=runs))
+    text = written(marked, result(commit=measuring, run_commits=[other], kept_commits=[measuring, other]))
+    assert "+changes, trained by fedcba987654, measured by fedcba987654." in text
 
 
 @pytest.mark.parametrize("text", ["", "nothing", page.BEGIN, page.END + page.BEGIN])

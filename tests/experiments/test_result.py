@@ -1,6 +1,8 @@
 """The file an experiment leaves: judged as it stands, with the recipes, the time and the machine of its runs."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from matplotlib.figure import Figure
@@ -73,6 +75,70 @@ def test_time_and_machine_are_those_of_the_runs_however_late_it_is_judged(tmp_pa
     assert (found["commit"], found["run_commits"]) == ("now+changes", ["abc0", "abc1", "first"])
     assert found["recipes"]["imagenette"]["changes"] == {"model.width": 0.5}
     assert found["recipes"]["cifar10-11pct"]["recipe"]["model"]["width"] == 0.5
+
+
+@pytest.fixture
+def several(tmp_path):
+    """Writes a result of so much of a set of so many images and tells what was said."""
+
+    def write(value, seeds=3, epochs=1.0, width=1.0, train=100, elsewhere=()):
+        said = []
+        budget = Budget("chosen", epochs, width, seeds)
+        bench = Bench(tmp_path / "set", tmp_path / "runs", budget, say=said.append, elsewhere=set(elsewhere))
+        classes, counts = [None] * 2, {"train": train}
+        prepared = {"path": bench.data, "fingerprint": "f", "counts": counts, "classes": classes}
+        bench.__dict__["prepared"] = SimpleNamespace(**prepared)
+        wanted = replace(experiment(), needs="photographs")
+        measured = Measured({"difference": value}, "", {"errors": Figure(figsize=(1, 1))})
+        return result.write(tmp_path, wanted, bench, measured, 1.0), said
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("less", "words", "file"),
+    [
+        ({"seeds": 1}, "1 instead of 3 seed(s) here", "mine-smaller-set-1-seed"),
+        ({"epochs": 0.5}, "0.5 instead of 1 of the epochs here", "mine-smaller-set-3-seeds-0.5-epochs"),
+        ({"width": 1 / 8, "seeds": 5}, "0.125 instead of 1 of the width", "mine-smaller-set-5-seeds-0.125-width"),
+        ({"train": 99}, "99 instead of 100 training images", "mine-smaller-set-3-seeds"),
+        ({"elsewhere": ()}, "0 instead of 1 other set(s)", "mine-smaller-set-3-seeds"),
+    ],
+)
+def test_a_fuller_result_stays_and_a_smaller_one_lies_beside_it(several, tmp_path, less, words, file):
+    several(1, elsewhere=("more",))
+    second, said = several(2, **{"elsewhere": ("more",), **less})
+    (line,) = said
+    assert words in line
+    assert line.endswith(f"this result is in {file}.json.")
+    assert result.read(tmp_path, "mine")["numbers"]["difference"] == 1
+    assert result.smaller(tmp_path, "mine") == [json.loads((tmp_path / f"{file}.json").read_text())]
+    assert second["numbers"]["difference"] == 2
+    assert second["figures"] == [f"{file}-errors.png"]
+    assert (tmp_path / "mine-errors.png").is_file()
+    assert (tmp_path / f"{file}-errors.png").is_file()
+
+
+@pytest.mark.parametrize("more", [{}, {"seeds": 5}, {"train": 200, "epochs": 2.0}, {"elsewhere": ("more",)}])
+def test_as_full_a_result_replaces_what_is_there(several, tmp_path, more):
+    several(1)
+    assert several(2, **more)[1] == []
+    assert result.read(tmp_path, "mine")["numbers"]["difference"] == 2
+    assert result.smaller(tmp_path, "mine") == []
+
+
+def test_what_is_no_result_is_written_anew(several, tmp_path):
+    (tmp_path / "mine.json").write_text("{")
+    several(1)
+    assert result.read(tmp_path, "mine")["numbers"]["difference"] == 1
+
+
+def test_the_scale_in_words():
+    for budget, words in (
+        (Budget("full"), "3 seeds"),
+        (Budget("reduced", 0.075, 1 / 8, 1), "1 seed, 0.075 of the epochs, 0.125 of the width"),
+    ):
+        assert result.scale({"budget": vars(budget)}) == words
 
 
 def test_what_is_no_result_is_refused(tmp_path):
