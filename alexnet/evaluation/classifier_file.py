@@ -103,7 +103,7 @@ def checksum(path: Path) -> str:
         try:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), _HEADER)))
             header.pop("__metadata__", None)
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, TypeError):
             raise InputError(f"{path} is no classifier file, or a damaged one; take another copy.") from None
         digest.update(json.dumps(header, sort_keys=True).encode())
         while block := file.read(_BLOCK):
