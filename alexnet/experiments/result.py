@@ -92,7 +92,7 @@ def _stem(folder: Path, name: str, own: Mapping[str, Any], say: Callable[[str], 
         there = read(folder, name)
     except InputError:
         return name
-    if there is None:
+    if there is None or own["data"] is None:
         return name
     pairs = zip(_extent(own).items(), _extent(there).values(), strict=True)
     less = [f"{ours:g} instead of {theirs:g} {what}" for (what, ours), theirs in pairs if ours < theirs]
@@ -106,7 +106,7 @@ def _stem(folder: Path, name: str, own: Mapping[str, Any], say: Callable[[str], 
 
 def _extent(result: Mapping[str, Any]) -> dict[str, float]:
     """What makes a result fuller than another."""
-    budget, data = result["budget"], result["data"] or {"counts": {}}
+    budget, data = result["budget"], result["data"]
     return {
         "seed(s)": budget["seeds"],
         "of the epochs": budget["epochs"],

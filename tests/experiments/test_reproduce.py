@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
-from alexnet import cli
+from alexnet import cli, experiments
 from alexnet.errors import InputError
 from alexnet.experiments import catalogue, pictures, reproduce
 from alexnet.experiments.bench import Bench, Budget
@@ -31,6 +33,14 @@ def fake(needs="photographs"):
 @pytest.fixture
 def only(monkeypatch):
     monkeypatch.setattr(reproduce, "EXPERIMENTS", (fake(), *EXPERIMENTS))
+
+
+def test_the_chapter_tells_where_each_claim_is():
+    told = experiments.__doc__
+    files = {path.name for path in Path(experiments.__file__).parent.glob("*.py")} - {"__init__.py"}
+    assert {name for name in files if not re.search(rf"\b{name}\b", told)} == set()
+    listed = re.sub(r"without-conv1 \.\.\. without-conv5", "without-conv" + " without-conv".join("12345"), told)
+    assert set(NAMES) <= set(re.findall(r"[a-z0-9-]+", listed))
 
 
 def test_names_are_unique_and_make_file_names():

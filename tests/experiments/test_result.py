@@ -127,6 +127,13 @@ def test_as_full_a_result_replaces_what_is_there(several, tmp_path, more):
     assert result.smaller(tmp_path, "mine") == []
 
 
+def test_where_nothing_is_trained_nothing_is_fuller(tmp_path):
+    for budget in (BUDGET, Budget("chosen", seeds=1)):
+        bench = Bench(tmp_path, tmp_path / "runs", budget)
+        result.write(tmp_path, experiment(), bench, Measured({"difference": budget.seeds}, ""), 1.0)
+    assert result.read(tmp_path, "mine")["numbers"]["difference"] == 1
+
+
 def test_what_is_no_result_is_written_anew(several, tmp_path):
     (tmp_path / "mine.json").write_text("{")
     several(1)

@@ -1,9 +1,12 @@
 """Zeros and dead units against loops over the maps; the rule against made-up numbers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from alexnet import config, recipes
 from alexnet.data.loader import Loader, Loading
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments import pictures, sparsity
@@ -11,7 +14,6 @@ from alexnet.experiments.reproduce import reproduce
 from alexnet.experiments.sparsity import counted, summed
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.network import Network
-from alexnet.recipes import named
 
 JUDGE = sparsity.EXPERIMENTS[0].judge
 LAYERS = ["relu1", "relu2", "relu3", "relu4", "relu5", "relu6", "relu7"]
@@ -24,7 +26,7 @@ def test_counts_by_loops(tmp_path):
     with torch.no_grad():
         network.conv3.bias[1] = -1e9
         network.fc6.bias[7] = -1e9
-    classifier = Classifier(network, named("imagenette").views, prepared.statistics(), prepared.classes)
+    classifier = Classifier(network, recipes.named("imagenette").views, prepared.statistics(), prepared.classes)
     shards = prepared.split("val")
     found = counted(classifier, Loader(shards, Loading(batch=4), torch.device("cpu")))
     images = np.empty((len(shards), 3, 256, 256), np.uint8)
@@ -47,11 +49,11 @@ def test_counts_by_loops(tmp_path):
     assert rows["relu3"]["dead"] >= 1 <= rows["relu6"]["dead"]
 
 
-def numbers(*dead, images=1000, units=100, divisor=1.0, error=0.5):
+def numbers(*dead, images=1000, units=100, error=0.5):
     seeds = [
         [{"layer": "relu1", "units": units, "dead": 0}, {"layer": "relu6", "units": units, "dead": d}] for d in dead
     ]
-    return {"images": images, "seeds": seeds, "divisor": divisor, "error": error, "guessing": 0.9}
+    return {"images": images, "seeds": seeds, "error": error, "guessing": 0.9}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,6 @@ def numbers(*dead, images=1000, units=100, divisor=1.0, error=0.5):
         (numbers(2, 1), "not reproduced"),
         (numbers(50), "not reproduced"),
         (numbers(2, 1, images=299), "not testable here"),
-        *((numbers(dead, divisor=divided), "not testable here") for dead in (1, 50) for divided in ("deviation", 58.0)),
         *((numbers(dead, error=0.82), "not testable here") for dead in (1, 50)),
     ],
 )
@@ -74,13 +75,23 @@ def test_the_rule(given, verdict):
         assert "relu6" in found.reason
 
 
+@pytest.mark.parametrize("named", ["imagenette", "paper-2012"])
+def test_it_trains_on_undivided_input_and_changes_no_more_than_the_rate(named):
+    base = recipes.named(named)
+    found = sparsity.undivided(SimpleNamespace(base=base))
+    assert found.views.divisor == 1.0
+    changed = {field for field, _, _ in config.difference(base, found)}
+    assert changed == ({"views.divisor", "optimiser.learning_rate"} if named == "imagenette" else set())
+    assert found.optimiser.learning_rate == (0.002 if named == "imagenette" else base.optimiser.learning_rate)
+
+
 @pytest.mark.slow
 def test_smoke(tmp_path):
     result = reproduce("sparsity", results=tmp_path, smoke=True)
     assert [row["layer"] for row in result["numbers"]["seeds"][1]] == LAYERS
     assert 0 < result["numbers"]["seeds"][0][0]["zeros"] < 1
-    assert "divided by 'deviation'" in result["remarks"][1]
-    assert (result["verdict"], result["numbers"]["divisor"]) == ("not testable here", "deviation")
+    assert "not divided" in result["remarks"][1]
+    assert {entry["recipe"]["views"]["divisor"] for entry in result["recipes"].values()} == {1.0}
     assert result["numbers"]["guessing"] == 0.9
     calls = []
     assert reproduce("sparsity", results=tmp_path, smoke=True, say=calls.append)["numbers"] == result["numbers"]
