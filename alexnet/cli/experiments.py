@@ -118,9 +118,9 @@ def _list(found: list[State], write: Path | None, results: Path, *, json: bool) 
         return
     for state in found:
         line = _line(state)
-        print(f"{line['name']:<22}{line['section']:<18}{_brief(state.result)}")
+        print(f"{line['name']:<22}{line['section']:<20}{_brief(state.result)}")
         for smaller in state.smaller:
-            print(f"{'':<40}beside it: {_brief(smaller)}")
+            print(f"{'':<42}beside it: {_brief(smaller)}")
         print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
         print(f"{'':<22}cost: {line['cost']}")
 
