@@ -77,7 +77,7 @@ def embed(
     if place.type == "cpu":
         devices.keep_pages()
     file, path = classifier_file.find(run, best), Path(features).absolute()
-    classifier = _classifier(file, place, untrained, edit, greyscale_as_is)
+    classifier = configured(file, place, untrained, edit, greyscale_as_is)
     shown = _opened(source, split, geometry, greyscale_as_is, classifier, place)
     plan = {
         **{"format": FORMAT, "type": "float16" if half else "float32", "stages": _chosen(stages, classifier.network)},
@@ -94,8 +94,8 @@ def embed(
     return Features.open(path)
 
 
-def _classifier(file: Path, device: torch.device, untrained: int | None, edit: Sequence[str], grey: bool) -> Classifier:
-    """The classifier of a file, as it is to be asked."""
+def configured(file: Path, device: torch.device, untrained: int | None, edit: Sequence[str], grey: bool) -> Classifier:
+    """The classifier of a file, as features.json describes what was asked: drawn anew, lesioned, its views grey."""
     classifier = Classifier.load(file, str(device))
     if untrained is not None:
         classifier.network.initialise(untrained)
