@@ -53,7 +53,7 @@ class Features:
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise InputError(f"{path} has another format than this version reads ({FORMAT}); embed it anew.")
         stages = tuple(entry["name"] for entry in described["stages"])
-        paths, labels = _read_images(path)
+        paths, labels = read_images(path)
         found = cls(path, stages, paths, labels, described)
         for entry in described["stages"]:
             shape, mapped = (described["images"], *entry["shape"]), found._mapped(entry["name"])
@@ -103,8 +103,8 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
         writer.writerows(rows)
 
 
-def _read_images(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(paths, labels) of images.csv."""
+def read_images(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(paths, labels) of the images.csv in the folder `path`."""
     try:
         with (path / "images.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.DictReader(file))
