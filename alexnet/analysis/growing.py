@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -86,9 +86,12 @@ class Growing:
                 try:
                     yield
                 finally:
-                    self._wait(0)
-                    if not self._broken:
-                        self._note()
+                    try:
+                        self._wait(0)
+                    finally:
+                        # Where writing failed, what was written before is noted if it can be.
+                        with suppress(OSError) if self._broken else nullcontext():
+                            self._note()
 
     def append(self, count: int, refused: Sequence[tuple[int, str]], responses: Mapping[str, Tensor]) -> None:
         """Nothing; the rows of the next `count` images are handed to the thread, which may be two blocks behind.
