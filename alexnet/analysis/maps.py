@@ -25,8 +25,8 @@ def maps(classifier: Classifier, images: Tensor, stage: str | None = None, names
     """The maps of a stage for images; of one image all of them, a block a tower.
 
     For several images the 16 maps that respond most, a row an image; without a stage one image's strongest maps after
-    every rectifier. Colours go from 0 (or the least value) to the largest of all maps shown of a stage; units without
-    places, as in fc6, are cells in reading order.
+    every rectifier. Colours go from 0 to the largest of all maps shown of a stage, and where some are negative from
+    blue over white at 0 to red; units without places, as in fc6, are cells in reading order.
 
     Args:
         images: uint8 `[N,3,S,S]`, twelve at most.
@@ -142,13 +142,14 @@ def _halves(figure: Figure) -> tuple[SubFigure, SubFigure]:
 
 
 def _shown(axes: Axes, values: np.ndarray, scale: tuple[float, float]) -> AxesImage:
-    return axes.imshow(values, cmap="viridis", interpolation="nearest", vmin=scale[0], vmax=scale[1])
+    colours = "RdBu_r" if scale[0] < 0 else "viridis"
+    return axes.imshow(values, cmap=colours, interpolation="nearest", vmin=scale[0], vmax=scale[1])
 
 
 def _scale(values: np.ndarray) -> tuple[float, float]:
-    """From 0, or the least value where some are negative, to the largest."""
-    low, high = min(0.0, float(values.min())), float(values.max())
-    return low, high if high > low else low + 1
+    """From 0 to the largest value; where some are negative as far to either side of 0."""
+    low, high = float(values.min()), float(np.abs(values).max()) or 1.0
+    return (-high if low < 0 else 0.0), high
 
 
 def _square(values: np.ndarray) -> np.ndarray:
@@ -168,6 +169,7 @@ def _columns(count: int) -> int:
 
 def _picture(axes: Axes, image: Tensor) -> None:
     axes.imshow(image.permute(1, 2, 0).cpu().numpy(), interpolation="nearest" if image.shape[1] < 64 else None)
+    axes.set_anchor("N")
 
 
 def _name(names: Sequence[str], number: int) -> str:

@@ -82,7 +82,7 @@ def grad_cam(
     Args:
         images: uint8 `[N,3,S,S]`, as `Classifier.pixels` gives them.
         labels: N places in the classifier's classes; by default each image's most probable one.
-        stage: by default the last maps, rectified (`last_maps`).
+        stage: by default the last convolution's maps, rectified (`last_maps`).
 
     Raises:
         InputError: there is no such stage, or it has no maps.
@@ -106,17 +106,22 @@ def grad_cam(
 
 
 def last_maps(network: Network) -> str:
-    """The name of the last stage that has places and follows weights, after its rectifier or tanh: relu5, say.
+    """The name of the last stage of maps whose places share weights, after its rectifier or tanh: relu5, say.
+
+    Grad-CAM's one weight a map means little where every place has kernels of its own (local3 and local4).
 
     Raises:
-        InputError: the network has none.
+        InputError: the network has no convolution.
     """
-    shapes = rows.input_shapes(network.rows, network.config.input)
-    kinds = (rows.Convolution, rows.LocallyConnected, rows.Rectifier, rows.Tanh)
-    names = [row.name for row in network.rows if isinstance(row, kinds) and len(shapes[row.name]) == 3]
-    if not names:
-        raise InputError("this network has no maps, so no places in the picture.")
-    return names[-1]
+    found = ""
+    for row in network.rows:
+        if isinstance(row, rows.Dense | rows.LocallyConnected):
+            break
+        if isinstance(row, rows.Convolution | rows.Rectifier | rows.Tanh):
+            found = row.name
+    if not found:
+        raise InputError("this network has no convolution, so no places in the picture.")
+    return found
 
 
 def saliency(
@@ -128,8 +133,8 @@ def saliency(
 ) -> Figure:
     """A row a picture: the stored picture, the gradient of its label's logit, and Grad-CAM over the picture.
 
-    The gradient is darkest at its 99.5th percentile and beyond, Grad-CAM reddest at its own largest value; the frame is
-    the centre view, all that the network sees.
+    The gradient is black from its 99.5th percentile on, Grad-CAM darkest at its own largest value; the frame is the
+    centre view, all that the network sees.
 
     Args:
         images: uint8 `[N,3,S,S]`.
@@ -154,17 +159,17 @@ def saliency(
         top = max(float(np.percentile(slopes[number], 99.5)), np.finfo(np.float32).tiny)
         axes[1].imshow(slopes[number], cmap="Greys", vmin=0, vmax=top)
         _overlaid(axes[2], picture, cams[number])
-        for part in axes[:2]:
+        for part in axes:
             _framed(part, len(picture), classifier.views.crop)
     return figure
 
 
 def _overlaid(axes: Axes, picture: np.ndarray, cam: np.ndarray) -> None:
-    """The picture, greyer and lighter, under the map in colours whose opacity follows it."""
+    """The picture, grey and lighter, under the map in colours whose opacity follows it."""
     grey = np.repeat(picture.mean(2, keepdims=True), 3, 2) / 255
-    axes.imshow(0.25 + 0.75 * grey, vmin=0, vmax=1)
+    axes.imshow(0.3 + 0.7 * grey, vmin=0, vmax=1)
     share = cam / max(float(cam.max()), np.finfo(np.float32).tiny)
-    axes.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * share)
+    axes.imshow(share, cmap="YlOrRd", vmin=0, vmax=1, alpha=0.85 * np.sqrt(share))
 
 
 def _framed(axes: Axes, side: int, crop: int) -> None:

@@ -71,7 +71,7 @@ class Asked:
     def named(self) -> str:
         """The classifier, in words."""
         file = classifier_file.find(self.run, self.best)
-        return f"classifier {self.run}" + (f" ({file.name})" if Path(self.run).is_dir() else "")
+        return f"Classifier {self.run}" + (f" ({file.name})" if Path(self.run).is_dir() else "")
 
 
 def show(
@@ -159,7 +159,7 @@ def _kernels(asked: Asked) -> Figure:
     classifier = asked.classifier()
     figure = drawn_kernels(classifier.network, asked.stage)
     scale = "Each kernel is scaled by its own largest weight; mid-grey is zero"
-    return drawing.heading(figure, "", f"{scale}. Weights of {asked.named}.")
+    return drawing.heading(figure, "", f"{scale}. {asked.named}.")
 
 
 def _curves(asked: Asked) -> Figure:
@@ -186,20 +186,18 @@ def _predictions(asked: Asked) -> Figure:
         positions = _some(seen, _EIGHT)
     labels = None if seen.labels is None else seen.labels[positions].tolist()
     figure = predictions(classifier, seen.at(positions), labels, [seen.names[i] for i in positions])
-    what = f"{counted(len(positions), 'picture')}, the most probable labels"
-    if labels is not None:
-        what += "; true label below the picture, its bar red"
-    what += "; wrong answers only" if asked.only_errors else ""
-    return drawing.heading(figure, what[0].upper() + what[1:], _source(asked, seen))
+    title = "The most probable labels" + (" of pictures that it gets wrong" if asked.only_errors else "")
+    known = "" if labels is None else "The true label stands below the picture, its bar is red. "
+    return drawing.heading(figure, title, known + _source(asked, seen, len(positions)))
 
 
 def _stages(asked: Asked) -> Figure:
     classifier, seen = _seen(asked)
-    positions = list(range(len(seen))) if asked.images else _some(seen, 1)
-    figure = maps(classifier, seen.at(positions[: _TWELVE + 1]), asked.stage, [seen.names[i] for i in positions])
+    positions = _some(seen, 1 if seen.labels is not None else _TWELVE)
+    figure = maps(classifier, seen.at(positions), asked.stage, [seen.names[i] for i in positions])
     title = f"What {asked.stage} holds" if asked.stage else "The strongest maps of each stage"
     more = "" if asked.stage else "; every stage from 0 (dark) to its own largest value"
-    return drawing.heading(figure, title, _source(asked, seen) + more)
+    return drawing.heading(figure, title, _source(asked, seen, len(positions)) + more)
 
 
 def _confusion(asked: Asked) -> Figure:
@@ -215,17 +213,22 @@ def _units(asked: Asked) -> Figure:
     classifier, seen = _seen(asked)
     found = exciting(classifier, seen, asked.stage, progress=asked.progress)
     figure = units(seen, found, classifier.network)
-    explained = "Strongest units first; below each its largest response and that to the last patch; one patch a picture"
+    explained = (
+        "Strongest units first, with their responses to the first and the last patch; one patch a picture; grey: "
+    )
+    explained += "outside the view"
     return drawing.heading(figure, told(found, classifier.network), f"{explained}. {_source(asked, seen)}")
 
 
 def _saliency(asked: Asked) -> Figure:
     classifier, seen = _seen(asked)
     stage = asked.stage or last_maps(classifier.network)
-    positions = _some(seen, _FOUR) if seen.labels is not None else list(range(len(seen)))[:_EIGHT]
+    positions = _some(seen, _EIGHT if seen.labels is None else _FOUR)
     figure = saliency(classifier, seen.at(positions), None, [seen.names[i] for i in positions], stage)
     title = "Where the evidence for the most probable label lies"
-    return drawing.heading(figure, title, f"Orange: the view that the network sees. {_source(asked, seen)}")
+    return drawing.heading(
+        figure, title, f"Orange: the view that the network sees. {_source(asked, seen, len(positions))}"
+    )
 
 
 _DRAWN: Mapping[str, Callable[[Asked], Figure]] = {
@@ -254,8 +257,10 @@ def _some(seen: Pictures, count: int) -> list[int]:
     return list(range(min(count, len(seen)))) if seen.labels is None else chosen(seen.labels, count)
 
 
-def _source(asked: Asked, seen: Pictures) -> str:
-    return f"{asked.named}; {seen.source}; centre view"
+def _source(asked: Asked, seen: Pictures, shown: int = 0) -> str:
+    """In words where pictures and answers are from; `shown` of them where those are the first of unlabelled ones."""
+    part = f"the first {shown} of " if seen.labels is None and 0 < shown < len(seen) else ""
+    return f"{asked.named}; {part}{seen.source}; centre view"
 
 
 def _from(asked: Asked, prepared: PreparedSet, split: str) -> str:

@@ -17,6 +17,7 @@ from alexnet.model.network import Network
 
 _ROW = 3  # a block of 3 x 3 patches a unit
 _BLOCKS = 6  # units side by side
+_OUTSIDE = 0.92
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def exciting(
 def units(pictures: Pictures, found: Exciting, network: Network, count: int = 12) -> Figure:
     """The strongest units of a stage, each a block of its nine patches in reading order.
 
-    All patches are as large as the unit's receptive field; what of it lies outside the view is white.
+    All patches are as large as the unit's receptive field; what of it lies outside the view is grey.
 
     Args:
         found: what `exciting` found in these pictures.
@@ -98,7 +99,7 @@ def units(pictures: Pictures, found: Exciting, network: Network, count: int = 12
     row = next(row for row in network.rows if row.name == found.stage)
     columns = min(_BLOCKS, len(chosen))
     lines = -(-len(chosen) // columns)
-    figure = drawing.figure(1.5 * columns + 0.2, 1.72 * lines + 0.5)
+    figure = drawing.figure(1.5 * columns + 0.2, 1.86 * lines + 0.5)
     for number, unit in enumerate(chosen):
         axes = drawing.bare(figure.add_subplot(lines, columns, number + 1))
         axes.imshow(block(found, unit, pixels), interpolation="nearest")
@@ -110,7 +111,7 @@ def units(pictures: Pictures, found: Exciting, network: Network, count: int = 12
 
 
 def block(found: Exciting, unit: int, pixels: dict[int, np.ndarray]) -> np.ndarray:
-    """float32 `[H,W,3]`, 0..1: the patches of a unit in rows of three on white.
+    """float32 `[H,W,3]`, 0..1: the patches of a unit in rows of three, grey where the view ends within a field.
 
     Args:
         pixels: uint8 `[S,S,3]` of each image, by its position.
@@ -120,7 +121,9 @@ def block(found: Exciting, unit: int, pixels: dict[int, np.ndarray]) -> np.ndarr
     result = np.ones((lines * step - step + found.side, _ROW * step - step + found.side, 3), np.float32)
     for place, image in enumerate(found.images[unit].tolist()):
         top, bottom, left, right = found.windows[unit, place].tolist()
-        y, x = (found.corners[unit, place] + step * np.array(divmod(place, _ROW))).tolist()
+        y, x = (step * number for number in divmod(place, _ROW))
+        result[y : y + found.side, x : x + found.side] = _OUTSIDE
+        y, x = y + int(found.corners[unit, place, 0]), x + int(found.corners[unit, place, 1])
         result[y : y + bottom - top, x : x + right - left] = pixels[image][top:bottom, left:right] / 255
     return result
 
