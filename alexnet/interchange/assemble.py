@@ -124,8 +124,8 @@ def _state(path: Path, tensors: Mapping[str, Held], reversed_: str) -> dict[str,
     state = {}
     for name, held in tensors.items():
         array = held.read()
-        if array.shape != held.shape or not np.isfinite(array).all():
-            raise InputError(f"{path}: {name!r} holds what is no number, or other numbers than it says.")
+        if not np.isfinite(array).all():
+            raise InputError(f"{path}: {name!r} holds what is no number; take another copy.")
         if name == f"{reversed_}.weight":
             array = array[:, ::-1]
         kind = np.float64 if name == "covariance" else np.float32

@@ -70,6 +70,8 @@ def recognise(weights: Weights, path: Path, network: NetworkName | None, feature
     if features_only or not found - set(_FEATURES):
         tensors = {name: held for name, held in tensors.items() if name.split(".")[0] in _FEATURES}
     config, which, more = _config(style, tensors, weights, network)
+    if style == "torchvision":
+        names = {f"{o}.{part}": f"{t}.{part}" for o, t in THEIRS.items() for part in _PARTS} | names
     _require_fitting(path, config, tensors, names)
     told += more
     caffe = which != "torchvision"

@@ -1,0 +1,125 @@
+"""Exports: checked before they are kept, and imported again as they were."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet.data.prepare import prepare
+from alexnet.data.views import Views
+from alexnet.errors import InputError
+from alexnet.evaluation.classifier import Classifier
+from alexnet.interchange import onnx_check
+from alexnet.interchange.export import export
+from alexnet.interchange.import_weights import import_weights
+from alexnet.interchange.torchvision_state import TORCHVISION
+from alexnet.model.alexnet import AlexNetConfig
+
+PAPER = AlexNetConfig(width=1 / 16, classes=3)
+
+
+@pytest.fixture
+def saved(made, tmp_path):
+    """A classifier file of the paper's network, small."""
+    made(PAPER, recipe={"name": "small"}, commit="abc", temperature=1.5).save(tmp_path / "one.safetensors")
+    return tmp_path / "one.safetensors"
+
+
+@pytest.fixture
+def data(tmp_path, photographs):
+    """A prepared set of three classes that the small classifiers know, nine pictures, three of them for validation."""
+    for number in range(9):
+        folder = tmp_path / "pictures" / f"n{number % 3:08}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes((photographs / f"{number % 6}.png").read_bytes())
+    return prepare(tmp_path / "pictures", tmp_path / "prepared", holdout=1 / 3).path
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.onnx"])
+def test_exported_and_imported_is_the_same_file(saved, tmp_path, photographs, name):
+    if name == "a.onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("google.protobuf")
+    found = export(saved, tmp_path / name, data=photographs)
+    assert found.bytes == (tmp_path / name).stat().st_size
+    import_weights(tmp_path / name, tmp_path / "run")
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_a_state_dict_goes_and_comes(made, tmp_path, name):
+    one = made(replace(TORCHVISION, width=1 / 16, classes=3))
+    one.save(tmp_path / "one.safetensors")
+    found = export(tmp_path / "one.safetensors", tmp_path / name, "torchvision")
+    assert any("no preprocessing" in note for note in found.notes)
+    (tmp_path / "names").write_text("a\nb\nc\n")
+    import_weights(tmp_path / name, tmp_path / "run", classes=tmp_path / "names")
+    state = Classifier.load(tmp_path / "run", "cpu").network.whole()
+    assert all(torch.equal(state[n], tensor) for n, tensor in one.network.whole().items())
+
+
+def test_caffes_blobs_read_blue_first(saved, tmp_path):
+    export(saved, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        weight = Classifier.load(saved, "cpu").network.whole()["conv1.weight"].numpy()
+        np.testing.assert_array_equal(arrays["conv1.weight"], weight[:, ::-1])
+        assert json.loads(str(arrays["alexnet"]))["commit"] == "abc"
+
+
+def test_the_onnx_file_is_checked_on_real_pictures(saved, tmp_path, photographs, data):
+    pytest.importorskip("onnxruntime")
+    found = export(saved, tmp_path / "a.onnx", data=photographs, stages=["relu7"])
+    assert (found.checked.images, found.checked.same_top1) == (6, 6)
+    assert found.checked.pictures.endswith("(1 more could not be read)")
+    assert found.checked.largest < 1e-5
+    assert found.checked.stages["relu7"] < 1e-5
+    assert export(saved, tmp_path / "b.onnx", data=data).checked.pictures.startswith("3 pictures of the val split")
+
+
+def test_an_export_that_fails_its_check_leaves_no_file(saved, tmp_path, photographs, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(onnx_check, "LARGEST", 0.0)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"differ on 6 pictures .* nothing was written"):
+        export(saved, tmp_path / "a.onnx", data=photographs)
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.npz", "b.safetensors"])
+def test_float16_is_measured_on_the_validation_split(saved, tmp_path, data, name):
+    if name == "a.onnx":
+        pytest.importorskip("onnxruntime")
+    told = []
+    found = export(saved, tmp_path / name, half=True, data=data, progress=told.append)
+    assert found.cost.images == 3
+    assert sum(told) == 6
+    assert 0 <= found.cost.changed <= 3
+    import_weights(tmp_path / name, tmp_path / "run")
+    state, whole = (Classifier.load(path, "cpu").network.whole() for path in (tmp_path / "run", saved))
+    assert all(torch.equal(state[n], whole[n].half().float()) for n in whole)
+    assert not all(torch.equal(state[n], whole[n]) for n in whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("a.h5", {}, "a suffix that names no format"),
+        ("a.onnx", {}, "is checked on real pictures: give --data"),
+        ("a.npz", {"half": True}, "what float16 costs is measured: give --data"),
+        ("a.npz", {"stages": ["relu7"]}, "stages are outputs of an ONNX file; caffe holds weights alone"),
+        ("a.pth", {}, "the network has two towers and torchvision's alexnet has one"),
+        ("a.npz", {"format": "torchvision"}, "a state dict goes into .pth"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(saved, tmp_path, name, settings, message):
+    with pytest.raises(InputError, match=message):
+        export(saved, tmp_path / name, **settings)
+    assert not (tmp_path / name).exists()
+
+
+def test_pictures_of_another_size_are_refused(made, tmp_path, data):
+    made(PAPER, Views(), 240).save(tmp_path / "small.safetensors")
+    with pytest.raises(InputError, match="holds pictures of 256×256, the classifier takes 240×240"):
+        export(tmp_path / "small.safetensors", tmp_path / "a.onnx", data=data)

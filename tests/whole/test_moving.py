@@ -1,0 +1,62 @@
+"""docs/moving.md: its commands run as they are printed, in order, and its Python too."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet import recipes
+from alexnet.data.prepare import prepare
+from alexnet.training.recipe import Machine
+from alexnet.training.train import train
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "moving.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("alexnet ")
+]
+ELSEWHERE = [line for line in re.search(r"```\n(alexnet import .*?)```", PAGE, re.DOTALL)[1].splitlines() if line]
+PYTHON = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
+
+
+@pytest.mark.slow
+def test_the_commands_run_in_order(tmp_path):
+    for module in ("onnx", "onnxruntime", "google.protobuf"):
+        pytest.importorskip(module)
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        place = tmp_path / "photographs" / ("light" if number % 2 else "dark") / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 128, (40, 50, 3)) + 100 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(place)
+    prepare(tmp_path / "photographs", tmp_path / "prepared", holdout=0.25)
+    recipe = recipes.shorter(recipes.named("smoke"), 1)
+    train(recipe, tmp_path / "prepared", tmp_path / "runs" / "first", Machine(devices=("cpu",)))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for command in COMMANDS:
+        words = [sys.executable, "-m", *command.split()]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    weights = (tmp_path / "runs" / "first" / "weights.safetensors").read_bytes()
+    for name in ("from-onnx", "from-npz", "from-file"):
+        assert (tmp_path / "runs" / name / "weights.safetensors").read_bytes() == weights
+    done = subprocess.run([sys.executable, "-c", PYTHON], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() in ("dark", "light"), done.stderr
+
+
+def test_commands_on_files_from_elsewhere_are_understood(capsys, monkeypatch, tmp_path):
+    from alexnet import cli
+
+    monkeypatch.chdir(tmp_path)
+    assert len(ELSEWHERE) == 3
+    for command in ELSEWHERE:
+        assert cli.main(command.split()[1:]) == 1
+        assert f"{command.split()[2]} does not exist" in capsys.readouterr().err
