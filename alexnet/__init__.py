@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alexnet import recipes as recipes
+    from alexnet.analysis.coded import codes as codes
+    from alexnet.analysis.compare import similarity as similarity
     from alexnet.analysis.embed import embed as embed
+    from alexnet.analysis.precision import retrieval as retrieval
     from alexnet.analysis.report import report as report
+    from alexnet.analysis.search import neighbours as neighbours
     from alexnet.analysis.show import show as show
     from alexnet.baselines.fit import baseline as baseline
     from alexnet.commands import calibrate as calibrate
@@ -46,6 +50,10 @@ _HOMES = {
     "calibrate": "alexnet.commands",
     "predict": "alexnet.evaluation.predict",
     "embed": "alexnet.analysis.embed",
+    "similarity": "alexnet.analysis.compare",
+    "neighbours": "alexnet.analysis.search",
+    "codes": "alexnet.analysis.coded",
+    "retrieval": "alexnet.analysis.precision",
     "report": "alexnet.analysis.report",
     "show": "alexnet.analysis.show",
     "summary": "alexnet.commands",

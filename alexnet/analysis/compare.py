@@ -1,0 +1,232 @@
+"""`similarity`: features of stages, seeds and recipes, and measured responses, compared by pairs."""
+
+import csv
+import io
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alexnet import files, machine
+from alexnet.analysis import drawing
+from alexnet.analysis.embed import embed
+from alexnet.analysis.features import Features
+from alexnet.analysis.similarity import between, compared, compared_distances, memory, most_images
+from alexnet.errors import InputError, counted
+
+_GIB = 1 << 30
+_COUNTED = 14  # so many sets can have numbers in their cells
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """M sets of responses to the same N images, compared by pairs."""
+
+    names: tuple[str, ...]
+    """M: a stage, with its folder or run in front where there are several."""
+    images: int
+    rank_correlations: np.ndarray
+    """float64 `[M,M]`: Spearman's correlation of the dissimilarities (one less the correlation of responses)."""
+    cka: np.ndarray
+    """float64 `[M,M]`: linear CKA; nan where a set has only dissimilarities."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `alexnet similarity --json` prints."""
+        pairs = [
+            {
+                "one": one,
+                "other": other,
+                "rank_correlation": float(self.rank_correlations[i, j]),
+                "cka": float(self.cka[i, j]) if np.isfinite(self.cka[i, j]) else None,
+            }
+            for i, one in enumerate(self.names)
+            for j, other in enumerate(self.names)
+            if i < j
+        ]
+        return {"images": self.images, "names": list(self.names), "pairs": pairs}
+
+    def figure(self) -> Figure:
+        """Both matrices as squares of colour, with their numbers where there is room."""
+        side = 2.2 + 0.5 * min(len(self.names), 20)
+        drawn = drawing.figure(2 * side, side)
+        panels = (("Dissimilarities, rank correlation", self.rank_correlations), ("Linear CKA", self.cka))
+        for axes, (title, values) in zip(drawn.subplots(1, 2), panels, strict=True):
+            drawing.title(axes, title)
+            _cells(axes, values, self.names)
+        drawn.supxlabel(f"{counted(self.images, 'image')}, the same for all", fontsize=8, color=drawing.MUTED)
+        return drawn
+
+
+def similarity(
+    features: Sequence[str | Path],
+    *,
+    source: str | Path | None = None,
+    split: str | None = None,
+    stages: Sequence[str] = (),
+    measured: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    device: str = "auto",
+) -> Similarity:
+    """How alike the responses are, by pairs: of each stage of each of `features`, and of what was measured.
+
+    Memory is that of two matrices of images by images, and six bytes more a pair of images for each set: with 1 GB
+    some 4,000 images.
+
+    Args:
+        features: folders that `embed` wrote; or runs, classifier files and names of shipped ones, which are shown
+            `source`, their features being kept only meanwhile.
+        source: what runs are shown: a folder of pictures, a .npy file of images, or a prepared set.
+        split: of a prepared set; val when not given.
+        stages: those to compare; by default all that a folder has, and of a run the last that is rectified.
+        measured: .npy files of responses `[N, channels]` to the same images in the same order; or of dissimilarities
+            `[N,N]`, symmetric with zeros on the diagonal.
+        out: a folder for similarity.csv, similarity.png, rank-correlations.npy, cka.npy and each set's dissimilarities.
+
+    Raises:
+        InputError: the images differ or are in another order, a file cannot be read, or there is too little memory.
+    """
+    with _opened(features, source, split, stages, device) as opened:
+        _require_same_images(opened)
+        chosen = [(one, name) for one in opened for name in (stages or one.stages)]
+        sets = len(chosen) + len(measured)
+        if sets < 2:
+            raise InputError(
+                "there is one set of responses; two are needed to compare: another stage (--stage), another FEATURES "
+                "or RUN, or measured responses (--with)."
+            )
+        images = len(opened[0]) if opened else len(_measured(measured[0]))
+        _require_memory(images, sets)
+        names, kept = _names(opened, chosen, measured), []
+        for name, each in zip(names, [*chosen, *measured], strict=True):
+            responses = each[0].stage(each[1]) if isinstance(each, tuple) else _measured(each)
+            if len(responses) != images:
+                raise InputError(f"{name} has {len(responses):,} rows, {names[0]} has {images:,}: a row an image.")
+            try:
+                if not isinstance(each, tuple) and _is_distances(responses):
+                    kept.append(compared_distances(responses))
+                    continue
+                found, matrix = compared(responses)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from None
+            kept.append(found)
+            if out:
+                _write_array(Path(out) / "dissimilarities" / f"{_safe(name)}.npy", matrix)
+    result = Similarity(names, images, *between(kept))
+    if out:
+        _write(Path(out), result)
+    return result
+
+
+@contextmanager
+def _opened(
+    given: Sequence[str | Path], source: str | Path | None, split: str | None, stages: Sequence[str], device: str
+) -> Iterator[list[Features]]:
+    """The features given, and those of runs, embedded into a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="alexnet-similarity-") as folder:
+        opened = []
+        for number, one in enumerate(given):
+            if (Path(one) / "features.json").is_file():
+                opened.append(Features.open(one))
+            elif source is None:
+                raise InputError(f"{one} is no folder of features; a run wants --source, the pictures to show it.")
+            else:
+                place = Path(folder) / f"{number}" / Path(one).stem
+                opened.append(embed(one, source, place, stages, split=split, device=device))
+        yield opened
+
+
+def _require_same_images(opened: Sequence[Features]) -> None:
+    """Nothing, if all rows are of the same images in the same order."""
+    first = opened[0] if opened else None
+    for other in opened[1:]:
+        assert first is not None
+        mine, theirs = (each.described["source"].get("fingerprint") for each in (first, other))
+        if other.paths == first.paths or (mine == theirs is not None and len(other) == len(first)):
+            continue
+        places = (i for i, (a, b) in enumerate(zip(first.paths, other.paths, strict=False)) if a != b)
+        place = next(places, min(len(first), len(other)))
+        shown = [f"{one.path} has {one.paths[place] if place < len(one) else 'nothing'}" for one in (first, other)]
+        raise InputError(
+            f"the images differ: in row {place} {shown[0]} and {shown[1]}; embed the same source for both."
+        )
+
+
+def _require_memory(images: int, sets: int) -> None:
+    found = machine.memory()
+    if found and memory(images, sets) > found.free:
+        raise InputError(
+            f"{counted(sets, 'set')} of responses to {images:,} images take {memory(images, sets) / _GIB:.1f} GiB to "
+            f"compare, and {found.free / _GIB:.1f} are free: embed at most {most_images(found.free, sets):,} images."
+        )
+
+
+def _measured(path: str | Path) -> np.ndarray:
+    """real `[N, ...]`, memory-mapped."""
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is no array file (.npy) that can be read: {error}.") from None
+    if not isinstance(array, np.ndarray) or array.ndim < 2 or array.dtype.kind not in "fiub":
+        shape = getattr(array, "shape", None)
+        raise InputError(f"{path} is {shape}; measured responses are an array of numbers, a row an image.")
+    return array
+
+
+def _is_distances(array: np.ndarray) -> bool:
+    square = array.ndim == 2 and array.shape[0] == array.shape[1]
+    return square and not array.diagonal().any() and bool(np.array_equal(array, array.T))
+
+
+def _names(
+    opened: Sequence[Features], chosen: Sequence[tuple[Features, str]], measured: Sequence[str | Path]
+) -> tuple[str, ...]:
+    """A name for each set, no two alike."""
+    short = [one.path.name for one in opened]
+    where = short if len({*short}) == len(short) else [f"{name}-{i}" for i, name in enumerate(short, start=1)]
+    folder = {id(one): name for one, name in zip(opened, where, strict=True)}
+    stages = [name if len(opened) == 1 else f"{folder[id(one)]} {name}" for one, name in chosen]
+    names = [*stages, *(Path(path).stem for path in measured)]
+    return tuple(name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names))
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.()-]+", "-", name)
+
+
+def _write(out: Path, result: Similarity) -> None:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["one", "other", "rank_correlation", "cka"])
+    for pair in result.to_json()["pairs"]:
+        writer.writerow([pair["one"], pair["other"], pair["rank_correlation"], pair["cka"]])
+    files.write_bytes(out / "similarity.csv", table.getvalue().encode("utf-8", "surrogateescape"))
+    _write_array(out / "rank-correlations.npy", result.rank_correlations)
+    _write_array(out / "cka.npy", result.cka)
+    drawing.save(result.figure(), out / "similarity.png")
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    with files.write_aside(path) as aside, aside.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _cells(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    shown = [drawing.cut(name, 24) for name in names]
+    axes.set_xticks(range(len(names)), shown, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(len(names)), shown, parse_math=False)
+    axes.tick_params(colors=drawing.MUTED, labelcolor=drawing.INK, labelsize=7, length=0)
+    for spine in axes.spines.values():
+        spine.set_color(drawing.GRID)
+    if len(names) <= _COUNTED:
+        for (row, column), value in np.ndenumerate(values):
+            text = f"{value:.2f}" if np.isfinite(value) else "–"
+            ink = "white" if value > 0.6 else drawing.INK
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=ink)

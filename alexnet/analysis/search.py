@@ -1,0 +1,191 @@
+"""`neighbours`: the images of a folder of features or codes whose vectors are nearest to those of other images."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from alexnet import devices, files
+from alexnet.analysis import drawing, index, retrieved
+from alexnet.analysis.coded import Codes
+from alexnet.analysis.codes import hamming
+from alexnet.analysis.embed import BATCH, configured, responses
+from alexnet.analysis.features import Features
+from alexnet.analysis.neighbours import Neighbours, nearest
+from alexnet.analysis.stimuli import Showing
+from alexnet.data.decoding import Refused
+from alexnet.data.folders import files_below
+from alexnet.errors import InputError
+from alexnet.evaluation import classifier_file
+from alexnet.evaluation.classifier import Classifier
+
+Method = Literal["auto", "exact", "index"]
+"""How vectors are searched: all of them, or by an index; auto takes all of up to a million."""
+Query = str | Path | np.ndarray
+"""An image's file, a folder of such, or RGB uint8 `[H,W,3]`."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The nearest to one image, or why there are none."""
+
+    image: str
+    """The path as it was given, or "image 1" for the first of those without a path."""
+    neighbours: tuple[tuple[str, float], ...] = ()
+    """(path, distance), the nearest first; paths are relative to the source of the features."""
+    labels: tuple[str, ...] = ()
+    """The classes of the neighbours; "" where there are none."""
+    error: str | None = None
+    """The reason, when the image could not be read."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of `alexnet neighbours --json`."""
+        if self.error is not None:
+            return {"image": self.image, "error": self.error}
+        near = [{"path": path, "distance": distance} for path, distance in self.neighbours]
+        return {"image": self.image, "neighbours": near}
+
+
+def neighbours(
+    features: str | Path,
+    images: Query | Iterable[Query],
+    count: int = 6,
+    *,
+    stage: str | None = None,
+    method: Method = "auto",
+    classifier: str | Path | None = None,
+    out: str | Path | None = None,
+    source: str | Path | None = None,
+    device: str = "auto",
+) -> list[Found]:
+    """For each image its `count` nearest, by Euclidean distance, or by the bits in which codes differ.
+
+    The images go the way that the features went: through the same classifier, its preprocessing and its lesions. An
+    image that cannot be read has an error in place of neighbours.
+
+    Args:
+        features: a folder that `embed` or `codes` wrote.
+        stage: which of several stages; of codes the stage is known.
+        method: "exact" compares all vectors; "index" those that an index by faiss names (made once, beside the
+            features), whose distances are then computed exactly; "auto" is exact up to a million vectors.
+        classifier: where the classifier is now, if it has moved; its checksum must be the one recorded.
+        out: a picture to write (.png, .svg or .pdf): each image with its nearest, as figure 4 on the right.
+        source: for the picture: where the images of the features are now, if they have moved.
+
+    Raises:
+        InputError: features, classifier or source cannot be read, or are others than recorded.
+    """
+    opened = _open(features)
+    asked = _below(images)
+    if not asked:
+        raise InputError("there is no image to find neighbours of: the folders given hold no visible files.")
+    name = opened.stage if isinstance(opened, Codes) else _stage(opened, stage)
+    if isinstance(opened, Codes) and stage not in (None, name):
+        raise InputError(f"{opened.path} holds codes of {name}, not of {stage}.")
+    if out:
+        drawing.require_kind(Path(out))
+    loaded = _classifier(opened, classifier, device)
+    shown = showing(opened.described, loaded)
+    names, pixels = _names(asked), [_pixels(image, shown) for image in asked]
+    good = [each for each in pixels if isinstance(each, np.ndarray)]
+    found = _search(opened, name, vectors(loaded, good, name), count, method)
+    rows = iter(zip(found.indices.tolist(), found.distances.tolist(), strict=True))
+    results, drawn = [], []
+    for image, each in zip(names, pixels, strict=True):
+        if isinstance(each, str):
+            results.append(Found(image, error=each))
+            continue
+        places, distances = next(rows)
+        near = tuple((opened.paths[i], distance) for i, distance in zip(places, distances, strict=True))
+        results.append(Found(image, near, tuple(opened.labels[i] for i in places)))
+        drawn.append((image, each, places))
+    if out:
+        read = retrieved.reader(opened.described, opened.paths, shown, source)
+        drawing.save(retrieved.figure(drawn, opened.labels, read), Path(out))
+    return results
+
+
+def vectors(classifier: Classifier, pixels: Sequence[np.ndarray], stage: str) -> np.ndarray:
+    """float32 `[Q,d]`: a stage's responses to images uint8 `[S,S,3]`, each as one vector."""
+    parts = [np.empty((0, 0), np.float32)] if not pixels else []
+    for start in range(0, len(pixels), BATCH):
+        images = torch.from_numpy(np.stack(pixels[start : start + BATCH])).permute(0, 3, 1, 2)
+        parts.append(responses(classifier, images, [stage])[stage].flatten(1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def showing(described: dict[str, Any], classifier: Classifier) -> Showing:
+    """How the images of features became the stored square, by what features.json says."""
+    way = described["preprocessing"]
+    mean = classifier.views.mean
+    level = round(mean[0]) if way["greyscale_as_is"] and isinstance(mean, tuple) else None
+    return Showing(way["size"], classifier.views.crop, way["geometry"], way["orientation"], level)
+
+
+def _open(path: str | Path) -> Features | Codes:
+    coded = (Path(path) / "codes.json").is_file()
+    return Codes.open(path) if coded else Features.open(path)
+
+
+def _stage(opened: Features, stage: str | None) -> str:
+    opened.stage(stage)  # raises where there is no such stage, or none was named among several
+    return stage or opened.stages[0]
+
+
+def _search(opened: Features | Codes, stage: str, queries: np.ndarray, count: int, method: Method) -> Neighbours:
+    if isinstance(opened, Codes):
+        if method == "index":
+            raise InputError(f"{opened.path} holds codes, which are searched whole; --search is for features.")
+        return hamming(
+            opened.coder.encode(queries.reshape(len(queries), len(opened.coder.centre))), opened.packed, count
+        )
+    stored = opened.vectors(stage)
+    queries = queries.reshape(len(queries), stored.shape[1])
+    if method == "index" or (method == "auto" and index.wanted(len(stored))):
+        return index.search(opened.path / f"{stage}.faiss", queries, stored, count)
+    return nearest(queries, stored, count)
+
+
+def _classifier(opened: Features | Codes, moved: str | Path | None, device: str) -> Classifier:
+    """The classifier that the features are of, asked as it was then."""
+    recorded = opened.described["classifier"]
+    file = classifier_file.find(moved) if moved is not None else Path(recorded["path"])
+    if not file.is_file():
+        raise InputError(f"{file}, the classifier of {opened.path}, is not there; --classifier says where it is now.")
+    if files.checksum(file) != recorded["sha256"]:
+        raise InputError(
+            f"{file} is not the classifier that {opened.path} was embedded with: its checksum differs. --classifier "
+            "names another file; or embed anew."
+        )
+    place, grey = devices.choose(device), opened.described["preprocessing"]["greyscale_as_is"]
+    return configured(file, place, opened.described["untrained"], opened.described["edit"], grey)
+
+
+def _below(images: Query | Iterable[Query]) -> list[Query]:
+    """The images one by one, the visible files below a folder in its place."""
+    if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
+        images = [images]
+    found: list[Query] = []
+    for image in images:
+        if isinstance(image, str | Path) and Path(image).is_dir():
+            found += files_below(Path(image))
+        else:
+            found.append(image)
+    return found
+
+
+def _names(images: Sequence[Query]) -> list[str]:
+    return [str(image) if isinstance(image, str | Path) else f"image {i}" for i, image in enumerate(images, start=1)]
+
+
+def _pixels(image: Query, shown: Showing) -> np.ndarray | str:
+    """uint8 `[S,S,3]`, or why there are none."""
+    try:
+        return shown.of_pixels(image) if isinstance(image, np.ndarray) else shown.of_file(Path(image).read_bytes())
+    except Refused as refused:
+        return refused.reason
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
