@@ -1,1 +1,1 @@
-"""Weights to and from other libraries; nothing here but the names and shapes that they use."""
+"""Weights to and from other libraries, and whole classifiers to other programs; nothing in a file is ever run."""

@@ -22,6 +22,8 @@ DESCRIPTION = "alexnet"
 """The name of the text array in which an export keeps the classifier's description."""
 
 _MOST = 4096  # arrays of a file, and letters of a header
+_RATIO, _SLACK = 64, 1 << 24  # weights hardly compress: more than this is a bomb
+_TEXT = 1 << 26
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
 
 
@@ -39,6 +41,8 @@ def read_npz(path: Path) -> Weights:
             described = ""
             if DESCRIPTION in headers:
                 shape, dtype = headers.pop(DESCRIPTION)
+                if dtype.kind != "U" or shape or dtype.itemsize > _TEXT:
+                    raise InputError(f"{path}: its description is no text of a possible length; take another copy.")
                 described = str(_array(path, members[DESCRIPTION].filename, shape, dtype))
     except _DAMAGE as error:
         raise _damaged(path, error) from None
@@ -67,8 +71,9 @@ def read_npy(path: Path) -> Weights:
 
 def _require_size(path: Path, archive: zipfile.ZipFile) -> None:
     entries = archive.infolist()
-    if len(entries) > _MOST or sum(entry.file_size for entry in entries) > LIMIT:
-        raise InputError(f"{path} would unpack to more than any file of weights needs ({LIMIT >> 30} GiB); refused.")
+    size = sum(entry.file_size for entry in entries)
+    if len(entries) > _MOST or size > min(LIMIT, _RATIO * path.stat().st_size + _SLACK):
+        raise InputError(f"{path} would unpack to more than a file of weights of its size can; refused.")
     if len({entry.filename for entry in entries}) < len(entries):
         raise InputError(f"{path} holds two arrays of one name; take another copy.")
 

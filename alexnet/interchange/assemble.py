@@ -102,6 +102,9 @@ def _described(weights: Weights, request: Request) -> Assembled:
         state = {name: tensor for name, tensor in state.items() if name.startswith("conv")}
         network = replace(network, classes=len(classes))
         notes.append("all but the convolutions was drawn fresh, by seed 0: fine-tune before you believe an answer")
+        lineage = (*described.lineage, described.recipe)
+        imported = {"imported": {"network": "convolutions", "sha256": request.sha256}}
+        described = replace(described, recipe=imported, lineage=lineage, temperature=1.0)
     elif len(classes) != network.classes:
         raise InputError(f"{request.classes} names {len(classes)} classes for {network.classes} outputs.")
     rest: dict[str, Any] = {name: getattr(described, name) for name in FIELDS} | {"classes": classes}

@@ -1,5 +1,6 @@
 """Exports: checked before they are kept, and imported again as they were."""
 
+import importlib.util
 import json
 from dataclasses import replace
 
@@ -117,6 +118,26 @@ def test_what_cannot_be_is_one_sentence(saved, tmp_path, name, settings, message
     with pytest.raises(InputError, match=message):
         export(saved, tmp_path / name, **settings)
     assert not (tmp_path / name).exists()
+
+
+def test_a_missing_package_is_named_with_its_extra(saved, tmp_path, photographs, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else find(name))
+    with pytest.raises(InputError, match=r"needs the package onnx: pip install 'alexnet\[onnx\]'"):
+        export(saved, tmp_path / "a.onnx", data=photographs)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "google" else find(name))
+    (tmp_path / "a.caffemodel").write_bytes(b"")
+    with pytest.raises(InputError, match=r"needs protobuf: pip install 'alexnet\[caffe\]'"):
+        import_weights(tmp_path / "a.caffemodel", tmp_path / "run")
+
+
+def test_convolutions_of_an_export_forget_what_was_fitted_to_the_rest(saved, tmp_path):
+    import_weights(saved, tmp_path / "run", features_only=True)
+    loaded, whole = Classifier.load(tmp_path / "run", "cpu"), Classifier.load(saved, "cpu")
+    assert (loaded.temperature, list(loaded.lineage)) == (1.0, [{"name": "small"}])
+    found, before = loaded.network.whole(), whole.network.whole()
+    assert torch.equal(found["conv5.weight"], before["conv5.weight"])
+    assert not torch.equal(found["fc6.weight"], before["fc6.weight"])
 
 
 def test_pictures_of_another_size_are_refused(made, tmp_path, data):

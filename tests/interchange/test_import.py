@@ -198,18 +198,18 @@ class _Runs:
         return os.system, ("touch executed",)
 
 
-def bomb(path):
-    """A .npz that says a gigabyte in a few kilobytes."""
+def bomb(path, blocks=1 << 8):
+    """A .npz that says four gigabytes and unpacks a few kilobytes to so many times a megabyte."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 30,)})
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("conv1.weight.npy", "w") as file:
         file.write(header.getvalue())
-        for _ in range(1 << 8):
+        for _ in range(blocks):
             file.write(bytes(1 << 20))
 
 
-def short_bomb(path):
-    """As many small ones as together would be too much, their sizes untrue."""
+def crowd(path):
+    """A .npz of more arrays than any network has."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(5000):
             archive.writestr(f"{number}.npy", b"")
@@ -254,8 +254,10 @@ def write(kind, path):
             np.save(path, np.ones(3))
         case "bomb":
             bomb(path)
+        case "lies":
+            bomb(path, 1)
         case "many":
-            short_bomb(path)
+            crowd(path)
         case "text":
             path.write_text("no weights")
         case "wrong caffe":
@@ -286,8 +288,9 @@ def write(kind, path):
         ("objects", "a.npy", r"holds python objects, a pickle.*np\.savez"),
         ("objects inside", "a.npz", r"holds python objects, a pickle.*np\.savez"),
         ("one array", "a.npy", "holds one array of float64"),
-        ("bomb", "a.npz", r"'conv1.weight' says float32 \[1073741824\] and holds 268435456 bytes"),
-        ("many", "a.npz", "would unpack to more than any file of weights needs"),
+        ("bomb", "a.npz", "would unpack to more than a file of weights of its size can"),
+        ("many", "a.npz", "would unpack to more than a file of weights of its size can"),
+        ("lies", "a.npz", r"'conv1.weight' says float32 \[1073741824\] and holds 1048576 bytes"),
         ("text", "a.npz", "is no file of numpy arrays, or a damaged one"),
         ("wrong caffe", "a.npz", r"fc6.0 is \[24, 100\] where \[24, 288\] was expected"),
         ("text", "a.h5", "has a suffix that is not known; weights come as .pth"),
