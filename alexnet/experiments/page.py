@@ -74,7 +74,7 @@ def _section(result: dict[str, Any], figures: Path) -> str:
         f"The rule, fixed beforehand: {result['rule']}",
     ]
     parts = [f"### {result['experiment']}", f"Section {result['section']}. {result['claim']}", _list(said)]
-    parts += [f"![{result['claim']}]({(figures / name).as_posix()})" for name in result["figures"]]
+    parts += [f"![{Path(name).stem}]({(figures / name).as_posix()})" for name in result["figures"]]
     for title, columns in result.get("columns") or _columns(result["tables"]):
         parts.append(_folded(title, columns, result["tables"][title]))
     parts += _recipes(result["recipes"])
@@ -118,30 +118,37 @@ def _short(commit: str) -> str:
 
 
 def _recipes(used: dict[str, Any]) -> list[str]:
-    """What was trained: that which changes least in its named recipe, then the others by what they change in it."""
-    entries = sorted(used.values(), key=lambda entry: len(entry["changes"]) if "changes" in entry else math.inf)
+    """What was trained: the recipe that the others are nearest to, then the others by what they change in it."""
+    if not used:
+        return []
+
+    def apart(entry: dict[str, Any]) -> tuple[float, float]:
+        others = sum(len(_against(entry["recipe"], other["recipe"])) for other in used.values())
+        return others, len(entry["changes"]) if "changes" in entry else math.inf
+
+    entries = sorted(used.values(), key=apart)
+    first = entries[0]["recipe"]
+    own = {name: value for name, value in entries[0].get("changes", {}).items() if not _unsaid(name)}
     told: Counter[str] = Counter()
-    first = entries[0]["recipe"] if entries else {}
     for entry in entries:
-        recipe = entry["recipe"]
-        against = {name: ours for name, _, ours in config.difference(first, recipe)}
-        changes = {name: ours for name, ours in against.items() if not _unsaid(name)}
-        words = f"`{recipe['name']}` with, against the first, {_changes(changes)}"
-        if not changes:
-            own = {name: value for name, value in entries[0].get("changes", {}).items() if not _unsaid(name)}
-            words = f"`{first['name']}`" + (f" with {_changes(own)}" if own else "")
-        told[words] += 1
-    lines = [f"{words} ({counted(count, 'run')})" for words, count in told.items()]
-    return ["Trained:", _list(lines)] if lines else []
+        changes = _against(first, entry["recipe"])
+        words = f" with, against the first, {_changes(changes)}" if changes else f" with {_changes(own)}" if own else ""
+        told[f"`{entry['recipe']['name']}`{words}"] += 1
+    return ["Trained:", _list([f"{words} ({counted(count, 'run')})" for words, count in told.items()])]
+
+
+def _against(first: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    """What `recipe` changes in `first`, by field."""
+    return {name: ours for name, _, ours in config.difference(first, recipe) if not _unsaid(name)}
 
 
 def _unsaid(field: str) -> bool:
     """Whether a change says nothing beside the recipe's name and the number of its runs."""
-    return field == "name" or field.startswith("seeds.")
+    return field == "name" or field.startswith("seeds.") or field.endswith(".class")
 
 
 def _changes(changes: dict[str, Any]) -> str:
-    return ", ".join(f"`{name}` {_cell(value)}" for name, value in changes.items())
+    return ", ".join(f"`{name}` {_cell(value) or 'none'}" for name, value in changes.items())
 
 
 def _list(lines: Sequence[str]) -> str:

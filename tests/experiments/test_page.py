@@ -67,7 +67,7 @@ def test_a_result_tells_claim_verdict_rule_numbers_data_recipes_and_time(marked,
         "- The rule, fixed beforehand: above 0.",
         "Errors:\n\n| network | seed | error | note |",
         "| a\\|b | 0 | 0.1235 |  |",
-        "![The norm helps.](../results/norm-errors.png)",
+        "![norm-errors](../results/norm-errors.png)",
         "Data: set (9,469 train, 10 val; 10 classes; errors on val).",
         "Budget reduced: 2 seeds, 0.25 of the epochs, 0.5 of the width.",
         "- `imagenette` with `model.width` 0.5 (2 runs)",
@@ -84,11 +84,27 @@ def written(marked, *results, waiting=()):
     return marked.read_text()
 
 
-def test_the_first_of_what_was_trained_is_that_which_changes_least_whatever_the_order(marked):
-    other = {"recipe": bare_entry(seed=1)["recipe"]}  # of no named recipe
-    text = written(marked, result(recipes={"a": bare_entry(), "b": whole_entry(), "c": other}))
+def test_the_first_of_what_was_trained_is_nearest_to_the_others_whatever_it_changes(marked):
+    """Three recipes of one change each to the middle one, which itself changes most in its named recipe."""
+    used = {name: whole_entry() for name in "abcd"}
+    for name, field in (("a", "norm"), ("b", "width"), ("d", "towers")):
+        used[name] = {"recipe": {**used[name]["recipe"], "model": {**MODEL, field: None}}, "changes": {}}
+    used["c"] = {"recipe": {**used["c"]["recipe"], "model": MODEL}, "changes": {"model.norm": True, "model.towers": 2}}
+    text = written(marked, result(recipes=used))
+    assert "Trained:\n\n- `imagenette` with `model.norm` True, `model.towers` 2 (1 run)\n" in text
+    assert "- `imagenette` with, against the first, `model.width` none (1 run)" in text
+
+
+MODEL = {"norm": True, "width": 0.5, "towers": 2}
+
+
+def test_of_two_recipes_the_first_is_that_which_changes_less_whatever_the_order(marked):
+    text = written(marked, result(recipes={"a": bare_entry(), "b": whole_entry()}))
+    assert "Trained:\n\n- `imagenette` with `model.width` 0.5 (1 run)\n" in text
+    other = {"recipe": bare_entry()["recipe"]}  # of no named recipe
+    text = written(marked, result(recipes={"a": other, "b": whole_entry()}))
     assert "Trained:\n\n- `imagenette` with `model.width` 0.5 (1 run)\n- `imagenette` with, against" in text
-    assert "against the first, `model.norm` False (2 runs)" in text
+    assert "against the first, `model.norm` False (1 run)" in text
 
 
 def whole_entry():
