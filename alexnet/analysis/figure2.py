@@ -20,7 +20,8 @@ from alexnet.errors import counted
 from alexnet.model.network import Fact
 from alexnet.model.rows import Convolution, Dense, LocallyConnected, Pool, Row
 
-_INPUT = 2.7  # height of the image's box, in inches, as all lengths here
+_SCALE = 0.7  # inches a unit of length
+_INPUT = 2.7  # height of the image's box
 _MAPS = 0.062  # width of a box of one map
 _UNITS = 0.042  # height of a slab of one unit
 _SLAB = 0.2
@@ -71,7 +72,7 @@ def figure2(summary: Summary) -> Figure:
     points = [box.at(*corner) for v in volumes for box in v.boxes for corner in ((0, 0, 0), (1, 1, 1))]
     left, right = min(x for x, _ in points) - 0.35, max(x for x, _ in points) + 0.3
     bottom, top = min(y for _, y in points) - 1.2, max(y for _, y in points) + 0.3
-    figure = drawing.figure(right - left, top - bottom + 0.6)
+    figure = drawing.figure(_SCALE * (right - left), _SCALE * (top - bottom + 0.6))
     axes = drawing.bare(figure.add_subplot())
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
@@ -213,24 +214,24 @@ def _labels(axes: Axes, volumes: Sequence[Volume]) -> None:
             _numbers(axes, box, volume.shape)
         first = volume.boxes[0]
         middle = first.x + (first.width + first.lean[0] * (len(volume.shape) == 3) * 0.4) / 2
-        _text(axes, (middle, line), volume.name, weight="bold", size=11)
+        _text(axes, (middle, line), volume.name, weight="bold", size=8)
         if number:
             _on_the_way(axes, volumes[number - 1], volume, line)
     towered = next((volume for volume in volumes if len(volume.boxes) > 1), None)
     for number, box in enumerate(towered.boxes if towered else ()):
         x, y = box.at(0.5, 1, 1)
-        _text(axes, (x, y + 0.14), f"tower {number + 1}", size=11, color=drawing.MUTED, style="italic")
+        _text(axes, (x, y + 0.14), f"tower {number + 1}", size=8, color=drawing.MUTED, style="italic")
 
 
 def _numbers(axes: Axes, box: Box, shape: tuple[int, ...]) -> None:
     """Height and depth of a box, and its maps; of a slab its units."""
     x, y = box.at(0.5, 0, 0)
-    _text(axes, (x, y - 0.13), str(shape[0]), size=11)
+    _text(axes, (x, y - 0.13), str(shape[0]), size=8)
     if len(shape) == 3:
         x, y = box.at(0, 0.5, 0)
-        _text(axes, (x - 0.06, y), str(shape[1]), size=10, ha="right")
+        _text(axes, (x - 0.06, y), str(shape[1]), size=7, ha="right")
         x, y = box.at(0, 1, 0.5)
-        _text(axes, (x - 0.05, y + 0.07), str(shape[2]), size=10, ha="right")
+        _text(axes, (x - 0.05, y + 0.07), str(shape[2]), size=7, ha="right")
 
 
 def _on_the_way(axes: Axes, before: Volume, volume: Volume, line: float) -> None:
@@ -250,7 +251,7 @@ def _on_the_way(axes: Axes, before: Volume, volume: Volume, line: float) -> None
     for number, word in enumerate(words):
         kernel = "×" in word
         colour = _KERNEL if kernel else drawing.MUTED
-        _text(axes, (x, line - 0.24 - 0.2 * number), word, size=10, color=colour)
+        _text(axes, (x, line - 0.24 - 0.2 * number), word, size=7, color=colour)
 
 
 def _line(axes: Axes, start: Point, end: Point, **look: object) -> None:

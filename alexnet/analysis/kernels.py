@@ -82,7 +82,7 @@ def _deep(row: Convolution | LocallyConnected, blocks: list[np.ndarray]) -> Figu
         shown = shown / np.maximum(np.abs(shown).max((1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
         single = mosaic_of_maps(shown)
         axes = drawing.bare(figure.add_subplot(len(blocks), 1, tower + 1))
-        axes.imshow(single, cmap="gray", vmin=-1, vmax=1, interpolation="nearest").cmap.set_bad("white")
+        axes.imshow(single, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
         where = f", tower {tower + 1}" if len(blocks) > 1 else ""
         middle = ", at the middle position" if isinstance(row, LocallyConnected) else ""
         size = f"{row.size}×{row.size}×{block.shape[1]}"

@@ -58,7 +58,7 @@ def rectified(network: Network) -> list[str]:
 def tiles(values: np.ndarray, columns: int) -> np.ndarray:
     """float32 `[H,W]`: maps (float `[n,h,w]`) in rows of `columns`, not a number between them."""
     count, height, width = values.shape
-    gap = max(1, round(max(height, width) / 16))
+    gap = _gap((height, width))
     down, right, lines = height + gap, width + gap, -(-count // columns)
     result = np.full((lines * down - gap, columns * right - gap), np.nan, np.float32)
     for number, each in enumerate(values):
@@ -100,16 +100,16 @@ def _compared(found: np.ndarray, images: Tensor, names: Sequence[str]) -> Figure
         raise InputError("units without places are shown for one image at a time; give one, or a stage with maps.")
     strength = found.max((2, 3)).mean(0)
     chosen = np.sort(np.argsort(-strength, kind="stable")[:_SHOWN])
-    figure = drawing.figure(10, 0.4 + 0.62 * len(images))
-    grid = figure.subplots(len(images), 1 + len(chosen), squeeze=False)
+    figure = drawing.figure(10, 0.5 + 0.6 * len(images))
+    grid = figure.subplots(len(images), 2, squeeze=False, width_ratios=(1, len(chosen)))
     scale = _scale(found[:, chosen])
-    for number, axes in enumerate(grid):
-        _picture(drawing.bare(axes[0]), images[number])
-        for part, unit in zip(axes[1:], chosen.tolist(), strict=True):
-            _shown(drawing.bare(part), found[number, unit], scale)
-            if number == 0:
-                part.set_title(str(unit), fontsize=6.5, color=drawing.MUTED, pad=2)
-    grid[0, 0].set_title("map", fontsize=6.5, color=drawing.MUTED, pad=2, loc="right")
+    for number, (left, right) in enumerate(grid):
+        _picture(drawing.bare(left), images[number])
+        _shown(drawing.bare(right), tiles(found[number, chosen], len(chosen)), scale)
+    step = (found.shape[3] + _gap(found.shape[2:])) * np.arange(len(chosen)) + (found.shape[3] - 1) / 2
+    grid[0, 1].set_xticks(step, [str(unit) for unit in chosen])
+    grid[0, 1].tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0, labelsize=6.5)
+    grid[0, 1].tick_params(labelcolor=drawing.MUTED, pad=1)
     return figure
 
 
@@ -150,6 +150,11 @@ def _scale(values: np.ndarray) -> tuple[float, float]:
     """From 0 to the largest value; where some are negative as far to either side of 0."""
     low, high = float(values.min()), float(np.abs(values).max()) or 1.0
     return (-high if low < 0 else 0.0), high
+
+
+def _gap(shape: tuple[int, ...]) -> int:
+    """Cells between two maps of this shape."""
+    return max(1, round(max(shape) / 16))
 
 
 def _square(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,176 @@
+"""Every kind of figure from a run, with its title and its source; what a kind does not use is refused in a sentence."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import alexnet
+from alexnet import recipes
+from alexnet.analysis import drawing, pictures
+from alexnet.analysis.predictions import wrong
+from alexnet.analysis.show import USES, images_to_see
+from alexnet.data.shards import PreparedSet
+from alexnet.errors import InputError
+from alexnet.training.recipe import Machine
+from alexnet.training.train import train
+
+
+def texts(figure):
+    found = [figure.get_suptitle(), figure.get_supxlabel()]
+    for axes in figure.axes:
+        found += [t.get_text() for t in axes.texts]
+        found += [axes.get_title(loc="left"), axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
+    return [text for text in found if text]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, prepared):
+    """A run of two epochs on the drawn pictures."""
+    recipe = recipes.shorter(recipes.smaller(recipes.named("cifar10-11pct"), 1 / 8), 2)
+    folder = tmp_path_factory.mktemp("show") / "one"
+    train(recipe, prepared.path, folder, Machine(devices=("cpu",)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(5)
+    for number in range(14):
+        Image.fromarray(rng.integers(0, 256, (50, 60, 3), np.uint8)).save(folder / f"{number:02}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("kernels", {}, ["8 kernels of 5×5×3", "(weights.safetensors)"]),
+        ("kernels", {"stage": "local4", "best": True}, ["local4", "at the middle position", "(best.safetensors)"]),
+        ("curves", {}, ["Loss (nats)", "Top-1 error", "Journal of run", "2 epochs", "24 validation images"]),
+        ("predictions", {}, ["The most probable labels", "val split of", "24 images", "its bar is red"]),
+        ("predictions", {"split": "train"}, ["train split of"]),
+        ("stages", {}, ["The strongest maps of each stage", "relu1\n8 of 24×24", "val split"]),
+        ("stages", {"stage": "conv2"}, ["What conv2 holds", "8 maps of 12×12"]),
+        ("stages", {"stage": "fc10"}, ["What fc10 holds", "3 units"]),
+        ("confusion", {}, ["3 classes, 24 images", "val split of", "Shares of each true class"]),
+        ("units", {}, ["local4: the 9 image patches", "val split"]),
+        ("units", {"stage": "conv1"}, ["conv1: the 9 image patches that excite each unit most (5×5 pixels)"]),
+        ("saliency", {}, ["Where the evidence for the most probable label lies", "Grad-CAM at relu2"]),
+        ("saliency", {"stage": "relu1"}, ["Grad-CAM at relu1"]),
+    ],
+)
+def test_each_kind_says_what_it_shows_and_where_from(run, kind, options, expected):
+    figure = alexnet.show(run, kind, device="cpu" if "device" in USES[kind] else "auto", **options)
+    found = "\n".join(texts(figure))
+    for text in [*expected, str(run)]:
+        assert text in found
+    drawing.rendered(figure)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "options", "expected"),
+    [
+        ("predictions", 8, {}, ["The most probable labels", "the first 8 of 14 photographs"]),
+        ("stages", 12, {"stage": "pool1"}, ["What pool1 holds", "the first 12 of 14 photographs"]),
+        ("units", 14, {}, ["14 photographs"]),
+        ("saliency", 8, {}, ["the first 8 of 14 photographs"]),
+    ],
+)
+def test_a_folder_of_photographs_serves_where_no_labels_are_needed(photographs, kind, count, options, expected):
+    figure = alexnet.show("cifar10", kind, [photographs], **options)
+    found = "\n".join(texts(figure))
+    assert all(text in found for text in [*expected, "Classifier cifar10"])
+    assert "true label" not in found
+    assert len([axes for axes in figure.axes if axes.images]) >= min(count, 8)
+
+
+def test_only_errors_shows_pictures_that_are_answered_wrongly(run):
+    classifier = alexnet.Classifier.load(run)
+    prepared = PreparedSet.open(json.loads((run / "data.json").read_text())["path"])
+    figure = alexnet.show(run, "predictions", only_errors=True, split="train")
+    assert figure.get_suptitle() == "The most probable labels of pictures that it gets wrong"
+    shards = prepared.split("train")
+    names = [axes.get_title() for axes in figure.axes if axes.images]
+    by_name = {path.rsplit("/", 1)[-1]: i for i, path in enumerate(shards.paths)}
+    pixels = np.empty((len(shards), 3, 32, 32), np.uint8)
+    shards.read(np.arange(len(shards)), pixels)
+    answers = classifier.probabilities(torch.from_numpy(pixels)).argmax(1).numpy()
+    wrong = set(np.flatnonzero(answers != shards.labels).tolist())
+    assert 0 < len(names) == min(8, len(wrong))
+    assert {by_name[name] for name in names} <= wrong
+
+
+def test_without_errors_there_are_none_to_show(run, prepared, monkeypatch):
+    classifier = alexnet.Classifier.load(run)
+    seen = pictures.of_split(classifier, prepared, "val")
+    answers = classifier.probabilities(seen.at(range(24))).argmax(1).numpy()
+    assert wrong(classifier, replace(seen, labels=answers)) == []
+    three = answers.copy()
+    three[[2, 11, 20]] = (three[[2, 11, 20]] + 1) % 3
+    assert wrong(classifier, replace(seen, labels=three)) == [2, 11, 20]
+    assert len(wrong(classifier, replace(seen, labels=(answers + 1) % 3))) == 8
+    monkeypatch.setattr(pictures, "of_split", lambda *_: replace(seen, labels=answers))
+    with pytest.raises(InputError, match="is right about every image of the val split"):
+        alexnet.show(run, "predictions", only_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "options", "sentence"),
+    [
+        ("kernel", (), {}, "there is no figure 'kernel' .did you mean 'kernels'"),
+        ("kernels", ("a.png",), {}, "kernels does not use photographs; it takes --stage, --best"),
+        ("kernels", (), {"only_errors": True}, "kernels does not use --only-errors"),
+        ("curves", (), {"stage": "conv1"}, "curves does not use --stage; it takes the run alone"),
+        ("curves", (), {"data": "set", "split": "val"}, "curves does not use --data or --split"),
+        ("confusion", ("a.png",), {}, "confusion does not use photographs"),
+        ("units", (), {"only_errors": True}, "units does not use --only-errors"),
+        ("predictions", (), {"stage": "conv1"}, "predictions does not use --stage"),
+        ("predictions", ("a.png",), {"only_errors": True}, "--only-errors is about a prepared set"),
+        ("saliency", ("a.png",), {"split": "val"}, "--split is about a prepared set"),
+        ("stages", (), {"stage": "conv9"}, "there is no stage 'conv9'"),
+        ("stages", (), {"stage": "conv1", "split": "test"}, "has no split 'test'"),
+        ("kernels", (), {"stage": "pool1"}, "pool1 has no kernels to show; conv1, conv2, local3, local4 has"),
+        ("units", ("nothing.png",), {}, "nothing.png: cannot be read: No such file"),
+    ],
+)
+def test_what_is_not_used_or_not_there_is_said(run, kind, images, options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        alexnet.show(run, kind, images, **options)
+
+
+def test_the_prepared_set_is_the_runs_own_or_the_one_named(run, prepared, tmp_path):
+    with pytest.raises(
+        InputError, match="cifar10 is no run folder, so its prepared set is not known; name one by --data"
+    ):
+        alexnet.show("cifar10", "confusion")
+    with pytest.raises(InputError, match="cifar10 is no run folder: only a run has a journal"):
+        alexnet.show("cifar10", "curves")
+    with pytest.raises(InputError, match="3 of 3 classes that the classifier does not know"):
+        alexnet.show("cifar10", "confusion", data=prepared.path)
+    copied = tmp_path / "copy"
+    shutil.copytree(run, copied)
+    recorded = json.loads((copied / "data.json").read_text())
+    (copied / "data.json").write_text(json.dumps(recorded | {"fingerprint": "other"}))
+    with pytest.raises(InputError, match=r"is no longer the set that .* was trained on; to take it even so"):
+        alexnet.show(copied, "units")
+    assert alexnet.show(copied, "units", data=prepared.path)
+    (copied / "data.json").write_text(json.dumps(recorded | {"path": str(tmp_path / "gone")}))
+    with pytest.raises(InputError, match="which is not there now; say where it is by --data"):
+        alexnet.show(copied, "predictions")
+    assert images_to_see(run, "units", (), None, "val") == 24
+    assert images_to_see(run, "saliency", (), None, "val") == 0
+
+
+def test_images_of_another_size_are_refused(run, tmp_path):
+    (tmp_path / "p" / "dark").mkdir(parents=True)
+    (tmp_path / "p" / "green").mkdir()
+    for name in ("dark", "green"):
+        Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "p" / name / "0.png")
+    alexnet.prepare(tmp_path / "p", tmp_path / "set", size=48)
+    with pytest.raises(InputError, match="has images of 48×48, the classifier sees 32×32"):
+        alexnet.show(run, "predictions", data=tmp_path / "set", split="train")
