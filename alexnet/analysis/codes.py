@@ -1,9 +1,8 @@
 """Section 6.1's suggestion: an auto-encoder from the last hidden layer to short binary codes; search among them.
 
-As in semantic hashing (Salakhutdinov and Hinton, 2009; for pictures Krizhevsky and Hinton, 2011): noise on the units
-of the code while it is learnt makes them choose a side, and what is rebuilt is rebuilt from the binary code. Here each
-unit is normalised over the batch, so that it divides the vectors about in half, and the threshold's gradient is that
-of the tanh in its place (Bengio et al., 2013).
+As in semantic hashing (Salakhutdinov and Hinton, 2009; for pictures Krizhevsky and Hinton, 2011) noise on the units of
+the code, while it is learnt, makes them choose a side. What is rebuilt is rebuilt from the binary code; the threshold's
+gradient is that of a tanh in its place (Bengio et al., 2013).
 """
 
 import math
@@ -22,7 +21,6 @@ _HELD_OUT = 10  # one of so many vectors is held out, to choose the epoch by
 _LEAST = 20  # vectors, to fit on
 _BLOCK = 1024  # vectors encoded at once
 _WORDS = 1 << 22  # of codes compared at once: 32 MiB
-_DECAY = 0.98  # of the running means that normalise the code's units
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Settings:
     """Adam's at its highest; it rises over the first tenth and falls to nothing as half a cosine."""
     batch: int = 128
     noise: float = 0.5
-    """The deviation of the noise on a unit of the code, whose own deviation is 1."""
+    """The deviation of the noise on a sum that becomes a bit, whose own deviation is about 1 at first."""
     most: int = 1 << 28
     """Values of the vectors that it is fitted to, 1 GiB in float32; of more vectors, so many are drawn by the seed."""
     seed: int = 0
@@ -193,24 +191,19 @@ def _ones(words: np.ndarray) -> np.ndarray:
 def _fit(
     vectors: Tensor, training: Tensor, held: Tensor, settings: Settings, say: Callable[[Progress], object]
 ) -> tuple[list[tuple[Tensor, Tensor]], list[Progress]]:
-    """The encoder's layers, normalisation folded in, of the best epoch; and all epochs."""
+    """The encoder's two layers after the best epoch; and all epochs."""
     generator = torch.Generator().manual_seed(settings.seed)
     length, hidden, bits = vectors.shape[1], settings.hidden, settings.bits
     sizes = ((length, hidden), (hidden, bits), (bits, hidden), (hidden, length))
     weights = [(torch.randn(o, i, generator=generator) * (2 / i) ** 0.5).requires_grad_() for i, o in sizes]
     biases = [torch.zeros(o, requires_grad=True) for _, o in sizes]
     optimiser = torch.optim.Adam([*weights, *biases])
-    mean, variance = torch.zeros(bits), torch.ones(bits)
     best, history = None, []
     for epoch, batches in _epochs(training, settings, generator):
         total = 0.0
         for factor, rows in batches:
             optimiser.param_groups[0]["lr"] = settings.rate * factor
             sums = _dense(vectors[rows], weights[:2], biases[:2])
-            own = sums.var(0, correction=0), sums.mean(0)
-            for running, now in ((variance, own[0]), (mean, own[1])):
-                running.lerp_(now.detach(), 1 - _DECAY if epoch > 1 or total else 1.0)
-            sums = (sums - own[1]) / (own[0] + 1e-5).sqrt()
             soft = torch.tanh(sums + settings.noise * torch.randn(sums.shape, generator=generator))
             code = soft + (_signs(soft) - soft).detach()
             loss = (_dense(code, weights[2:], biases[2:]) - vectors[rows]).square().mean()
@@ -219,7 +212,7 @@ def _fit(
             optimiser.step()
             total += float(loss.detach()) * len(rows)
         with torch.no_grad():
-            layers = _folded(weights, biases, mean, variance)
+            layers = [(w.detach().clone(), b.detach().clone()) for w, b in zip(weights[:2], biases[:2], strict=True)]
             found = Progress(epoch, total / len(training), _error(held, layers, weights[2:], biases[2:]))
         history.append(found)
         say(found)
@@ -242,7 +235,6 @@ def _epochs(
 
     for epoch in range(settings.epochs):
         order = training[torch.randperm(len(training), generator=generator)]
-        # Pieces of nearly one size: a batch of one vector has no variance.
         yield epoch + 1, ((factor(epoch * count + i), rows) for i, rows in enumerate(order.tensor_split(count)))
 
 
@@ -253,13 +245,6 @@ def _dense(values: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tenso
 
 def _signs(values: Tensor) -> Tensor:
     return torch.where(values > 0, 1.0, -1.0)
-
-
-def _folded(weights: list[Tensor], biases: list[Tensor], mean: Tensor, variance: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The encoder's two layers, the second with the normalisation of its sums."""
-    deviation = (variance + 1e-5).sqrt()
-    second = weights[1] / deviation[:, None], (biases[1] - mean) / deviation
-    return [(weights[0].detach().clone(), biases[0].detach().clone()), (second[0].detach(), second[1].detach())]
 
 
 def _error(vectors: Tensor, layers: list[tuple[Tensor, Tensor]], weights: list[Tensor], biases: list[Tensor]) -> float:
