@@ -31,6 +31,7 @@ BATCH = 128
 """Images in the network at once."""
 _MULTIPLE = 32  # a short block is filled up to it: matrix products of few rows are rounded otherwise than those of many
 _TOLD = 5
+_GEOMETRIES = ("crop", "pad", "warp", "whole")
 
 
 def embed(
@@ -122,6 +123,8 @@ def _opened(
         )
     if split is not None and not prepared:
         raise InputError(f"--split {split}: only a prepared set has splits; name the folder of the pictures wanted.")
+    if geometry is not None and geometry not in _GEOMETRIES:
+        raise InputError(f"geometry is {geometry!r}; it can be {', '.join(_GEOMETRIES)}.")
     views, level = classifier.views, None
     if grey and isinstance(views.mean, tuple):
         level = round(views.mean[0])
@@ -212,9 +215,9 @@ def responses(classifier: Classifier, images: Tensor, names: Sequence[str]) -> d
 
     A row does not depend on how many images there are beside it, at least on a CPU.
     """
-    extra = -len(images) % _MULTIPLE
-    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-        device = classifier.network.devices[0]
+    extra = -len(images) % _MULTIPLE if len(images) else _MULTIPLE  # the network takes no empty batch
+    device = classifier.network.devices[0]
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         views = centre_view(images.to(device), classifier.views, classifier.statistics)[:, 0]
         filled = F.pad(views, (0, 0, 0, 0, 0, 0, 0, extra)) if extra else views
         found = classifier.network.stages(filled, names)

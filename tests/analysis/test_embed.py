@@ -23,6 +23,7 @@ from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.lesions import changes
+from alexnet.model.alexnet import AlexNet, AlexNetConfig, Initialisation
 from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.network import Network
 
@@ -270,6 +271,22 @@ def test_what_cannot_be_read_is_named_and_has_no_row(run, folder, tmp_path, caps
     assert not (tmp_path / "none.partial").exists()
 
 
+def test_a_block_without_a_readable_image(folder, tmp_path, monkeypatch):
+    config = AlexNetConfig(classes=2, input=67, width=1 / 8, initialisation=Initialisation("he"))
+    statistics = Statistics(torch.full((3, 80, 80), 100.0), torch.eye(3, dtype=torch.float64))
+    names = (ClassName("a", "a"), ClassName("b", "b"))
+    Classifier(AlexNet(config), Views(crop=67), statistics, names, size=80).save(tmp_path / "towers.safetensors")
+    whole = alexnet.embed(tmp_path / "towers.safetensors", folder, tmp_path / "whole", edit=["tower2=zero"])
+    assert whole.stages == ("relu7",)
+    assert np.abs(whole.stage()[:, 256:]).max() == 0 < whole.stage()[:, :256].max()
+    for name in ("0.txt", "1.txt", "2.txt", "3.txt"):
+        (folder / name).touch()
+    monkeypatch.setattr(module, "BATCH", 2)
+    made = alexnet.embed(tmp_path / "towers.safetensors", folder, tmp_path / "made", edit=["tower2=zero"])
+    assert made.described["rejected"] == 4
+    assert np.array_equal(made.stage(), whole.stage())
+
+
 def test_whole_shows_all_of_a_picture_and_its_own_size_pixel_for_pixel(run, tmp_path):
     random = np.random.default_rng(2)
     exact = random.integers(0, 256, (2, CROP, CROP, 3), np.uint8)
@@ -385,6 +402,8 @@ def test_what_cannot_be_asked_is_told(run, folder, array, tmp_path):
         alexnet.embed(run, tmp_path / "nowhere", out)
     with pytest.raises(InputError, match=r"a.png is neither a folder nor an array file"):
         alexnet.embed(run, folder / "a.png", out)
+    with pytest.raises(InputError, match="geometry is 'fit'; it can be crop, pad, warp, whole"):
+        alexnet.embed(run, folder, out, geometry="fit")
     with pytest.raises(InputError, match="lies in the source"):
         alexnet.embed(run, folder, folder / "features")
     (tmp_path / "empty").mkdir()
