@@ -120,7 +120,7 @@ def _row(network: Network, stage: str | None) -> Convolution | LocallyConnected:
         if row.name == stage:
             return row
     names = ", ".join(row.name for row in having)
-    raise InputError(f"{stage} has no kernels to show; {names or 'no row of this network'} has.")
+    raise InputError(f"{stage} has no kernels to show; these rows have: {names or 'none'}.")
 
 
 def _weights(network: Network, row: Convolution | LocallyConnected) -> np.ndarray:

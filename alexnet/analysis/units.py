@@ -100,6 +100,7 @@ def units(pictures: Pictures, found: Exciting, network: Network, count: int = 12
     columns = min(_BLOCKS, len(chosen))
     lines = -(-len(chosen) // columns)
     figure = drawing.figure(1.5 * columns + 0.2, 1.86 * lines + 0.5)
+    figure.set_layout_engine("constrained", wspace=0.07, hspace=0.03)
     for number, unit in enumerate(chosen):
         axes = drawing.bare(figure.add_subplot(lines, columns, number + 1))
         axes.imshow(block(found, unit, pixels), interpolation="nearest")
