@@ -134,7 +134,12 @@ def test_without_errors_there_are_none_to_show(run, prepared, monkeypatch):
         ("saliency", ("a.png",), {"split": "val"}, "--split is about a prepared set"),
         ("stages", (), {"stage": "conv9"}, "there is no stage 'conv9'"),
         ("stages", (), {"stage": "conv1", "split": "test"}, "has no split 'test'"),
-        ("kernels", (), {"stage": "pool1"}, "pool1 has no kernels to show; these rows have: conv1, conv2, local3, local4"),
+        (
+            "kernels",
+            (),
+            {"stage": "pool1"},
+            "pool1 has no kernels to show; these rows have: conv1, conv2, local3, local4",
+        ),
         ("units", ("nothing.png",), {}, "nothing.png: cannot be read: No such file"),
     ],
 )
