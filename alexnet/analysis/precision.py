@@ -19,7 +19,7 @@ from alexnet.errors import InputError
 
 BITS = (32, 64, 128, 256)
 SIDE = 32
-"""To which pictures are reduced where pixels are searched or coded, as for the auto-encoders of 2011."""
+"""To which pictures are reduced (or to their views, if those are smaller) where pixels are searched or coded, as for the auto-encoders of 2011."""
 _TIMED = 20  # queries, one at a time
 
 Search = Callable[[np.ndarray], Neighbours]
@@ -114,7 +114,8 @@ def retrieval(
     found = []
     if pixels:
         seen = Vectors(_reduced(stored), _reduced(asked))
-        found += [exact(f"pixels {SIDE}×{SIDE}", seen, classes, count, say)]
+        side = round((seen.stored.shape[1] / 3) ** 0.5)
+        found += [exact(f"pixels {side}×{side}", seen, classes, count, say)]
         found += coded("pixels", seen, classes, bits, count, settings, say)
     found += [exact(name, vectors, classes, count, say)]
     found += coded(name, vectors, classes, bits, count, settings, say)
