@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from alexnet.machine import doctor as doctor
     from alexnet.model.alexnet import AlexNet as AlexNet
     from alexnet.model.alexnet import AlexNetConfig as AlexNetConfig
+    from alexnet.serving.serve import serve as serve
     from alexnet.sweeps.sweep import sweep as sweep
 
 __version__ = "0.1.0"
@@ -61,6 +62,7 @@ _HOMES = {
     "export": "alexnet.interchange.export",
     "import_weights": "alexnet.interchange.import_weights",
     "reproduce": "alexnet.experiments.reproduce",
+    "serve": "alexnet.serving.serve",
     "sweep": "alexnet.sweeps.sweep",
     "doctor": "alexnet.machine",
 }

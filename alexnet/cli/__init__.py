@@ -34,6 +34,7 @@ COMMANDS = {
     "codes": ("search", "make short binary codes of vectors, and compare ways to search"),
     "export": ("interchange", "write a classifier for other programs: ONNX, Caffe, torchvision"),
     "import": ("interchange", "make a classifier of weights from elsewhere"),
+    "serve": ("serving", "answer over HTTP, with a page for people"),
     "report": ("analysis", "draw a run's figures and report.html anew, also while it trains"),
     "baseline": ("baselines", "fit and measure the rivals in the paper's tables"),
     "sweep": ("sweep", "train a recipe at several settings, or search for the best"),

@@ -1,0 +1,118 @@
+"""The nearest training pictures: the folder of features that a server was given, and its pictures."""
+
+import io
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from alexnet import files
+from alexnet.analysis import index, neighbours, retrieved, search
+from alexnet.analysis.features import Features
+from alexnet.analysis.retrieved import Read
+from alexnet.analysis.stimuli import Showing
+from alexnet.data.decoding import decode
+from alexnet.errors import InputError
+from alexnet.evaluation import classifier_file
+from alexnet.evaluation.classifier import Classifier
+
+MOST = 24
+"""Neighbours of one picture at most."""
+_READING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A row of the features, near to a picture."""
+
+    row: int
+    path: str
+    """Relative to the source of the features."""
+    label: str
+    """Its class; "" where there is none."""
+    distance: float
+    """Euclidean, between the stage's responses."""
+
+
+@dataclass(frozen=True, eq=False)
+class Nearby:
+    """Features of the very classifier that is served."""
+
+    features: Features
+    stage: str
+    showing: Showing
+    read: Read | None
+    """The picture of a row; None where the source is no longer there."""
+
+    @classmethod
+    def open(
+        cls,
+        features: str | Path,
+        run: str | Path,
+        classifier: Classifier,
+        *,
+        source: str | Path | None = None,
+        best: bool = False,
+    ) -> "Nearby":
+        """The features in a folder that `alexnet embed` wrote.
+
+        Args:
+            source: where the pictures of the features are now, if they have moved; where they are found neither
+                there nor at their old place, neighbours have names and no pictures.
+
+        Raises:
+            InputError: there are none, they are of another classifier or of a changed one, or hold several stages.
+        """
+        opened = Features.open(features)
+        described = opened.described
+        changed = described["untrained"] is not None or described["edit"]
+        if changed or described["preprocessing"]["greyscale_as_is"]:
+            raise InputError(f"{features} are of a classifier changed on the way (edit, untrained or greyscale).")
+        if files.checksum(classifier_file.find(run, best)) != described["classifier"]["sha256"]:
+            raise InputError(f"{features} are not of {run}: `alexnet embed {run} SOURCE FEATURES` makes some that are.")
+        opened.stage()  # raises where there are several
+        showing = search.showing(described, classifier)
+        try:
+            read = retrieved.reader(described, opened.paths, showing, source)
+        except InputError:
+            if source is not None:
+                raise
+            read = None
+        return cls(opened, opened.stages[0], showing, read)
+
+    def pixels(self, data: bytes, limit: int) -> np.ndarray:
+        """uint8 `[S,S,3]` of an image file's bytes, as the features' pictures were shown; raises Refused."""
+        shown = self.showing
+        side = shown.crop if shown.geometry == "whole" else shown.size
+        return shown.of_pixels(decode(data, limit, orientation=shown.orientation, shortest=2 * side))
+
+    def nearest(self, classifier: Classifier, pixels: Sequence[np.ndarray]) -> list[tuple[Neighbour, ...]]:
+        """The `MOST` nearest to each of some pictures uint8 `[S,S,3]`, the nearest first."""
+        queries, stored = search.vectors(classifier, pixels, self.stage), self.features.vectors(self.stage)
+        if index.wanted(len(stored)):
+            found = index.search(self.features.path / f"{self.stage}.faiss", queries, stored, MOST)
+        else:
+            found = neighbours.nearest(queries, stored, MOST)
+        return [
+            tuple(
+                Neighbour(row, self.features.paths[row], self.features.labels[row], distance)
+                for row, distance in zip(rows, distances, strict=True)
+            )
+            for rows, distances in zip(found.indices.tolist(), found.distances.tolist(), strict=True)
+        ]
+
+    def picture(self, row: int) -> bytes | None:
+        """A JPEG of a row's picture as the network was shown it; nothing where there is none."""
+        if self.read is None or not 0 <= row < len(self.features):
+            return None
+        try:
+            with _READING:
+                pixels = self.read(row)
+        except InputError:
+            return None
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=92)
+        return file.getvalue()

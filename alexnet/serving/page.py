@@ -1,0 +1,69 @@
+"""The page for people: its files, which come with the package, and what it may load, which is nothing else."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from alexnet.analysis.kernels import mosaic
+from alexnet.model.rows import Convolution
+from alexnet.serving.bodies import Bad
+from alexnet.serving.service import Service
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/docs": ("docs.html", "text/html; charset=utf-8"),
+    "/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+}
+
+
+def add(app: "FastAPI", service: Service) -> None:
+    """Nothing; `app` shows the page, the API's page and the kernels."""
+    from fastapi.responses import Response
+
+    def answering(data: bytes, kind: str) -> Any:
+        async def file() -> Response:
+            return Response(data, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+        return file
+
+    for path, (name, kind) in FILES.items():
+        data = (Path(__file__).parent / "page" / name).read_bytes()
+        app.add_api_route(path, answering(data, kind), methods=["GET", "HEAD"], include_in_schema=False)
+
+    picture = kernels(service)
+
+    async def drawn() -> Response:
+        """The kernels that read the picture, as a PNG."""
+        if picture is None:
+            raise Bad(404, "this network has no convolution that reads the picture, so no kernels to show.")
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "no-cache"})
+
+    app.add_api_route("/v1/kernels", drawn, response_class=Response, tags=["pictures"])
+
+
+def kernels(service: Service) -> bytes | None:
+    """A PNG of the first convolution's kernels, a point a weight, transparent between them; None if there is none."""
+    network = service.classifier.network
+    row = next((row for row in network.rows if isinstance(row, Convolution)), None)
+    weights = None if row is None else network.whole()[f"{row.name}.weight"].float().cpu().numpy()
+    if weights is None or weights.shape[1] != 3:
+        return None
+    columns = 16 if len(weights) % 16 == 0 else 8
+    gaps = mosaic(-np.ones_like(weights), columns)
+    pixels = np.concatenate([mosaic(weights, columns), 1 - gaps[..., :1]], axis=2)
+    file = io.BytesIO()
+    Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,121 @@
+"""`serve`: a classifier over HTTP until the process is told to stop."""
+
+import asyncio
+import importlib.util
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alexnet.errors import InputError
+from alexnet.serving.limits import Limits
+from alexnet.serving.server import application
+from alexnet.serving.service import Service
+
+_NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+_IDLE = 75  # seconds a connection may idle: longer than proxies keep theirs, so that it is they who close
+_CONNECTIONS = 1024
+_LEAVING = 5  # seconds beyond a request's own that a stop waits
+
+
+def serve(
+    run: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    features: str | Path | None = None,
+    *,
+    source: str | Path | None = None,
+    limits: Limits | None = None,
+    best: bool = False,
+    device: str = "auto",
+    ready: Callable[[str], object] = print,
+) -> int:
+    """The signal that ended the server (SIGTERM; 0 without one), once all that it had accepted was answered.
+
+    Args:
+        run: a run folder, a classifier file, or the name of one that ships.
+        host: the address to listen at: 127.0.0.1 is this machine alone, 0.0.0.0 all its networks.
+        port: 0 takes a free one.
+        features: a folder that `embed` wrote with this classifier, for the nearest pictures. Whoever reaches the
+            server can see them.
+        source: where the pictures of the features are now, if they have moved.
+        best: of a run, the classifier at the lowest validation error.
+        ready: told the address once requests are taken.
+
+    Raises:
+        InputError: classifier or features cannot be read, the address is taken, or a package is missing.
+        KeyboardInterrupt: stopped by Ctrl-C, likewise in order.
+    """
+    missing = [name.replace("_", "-") for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"serving needs {', '.join(missing)}: pip install 'alexnet[serve]'.")
+    with _listening(host, port) as listener:
+        service = Service.open(run, limits or Limits(), features, source=source, best=best, device=device)
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listener.getsockname()[1]}"
+        with _terminating() as signals:
+            asyncio.run(_run(service, listener, lambda: ready(address)))
+        return signals[0] if signals else 0
+
+
+async def _run(service: Service, listener: socket.socket, ready: Callable[[], object]) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(
+        application(service),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=int(service.limits.seconds) + _LEAVING,
+        limit_concurrency=_CONNECTIONS,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.01)
+    if server.started:
+        ready()
+    await serving
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket bound to the address; it listens, and clients get through, once requests are taken."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"{host} is no address to listen at ({error}); 127.0.0.1 is this machine alone.") from None
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(place)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"{host}:{port} cannot be listened at ({reason}); --port names another port.") from None
+        yield listener
+
+
+@contextmanager
+def _terminating() -> Iterator[list[int]]:
+    """The signals SIGTERM that came; uvicorn stops in order by the first, and sends it to us again at the end."""
+    came: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
