@@ -19,7 +19,7 @@ from alexnet.errors import InputError
 
 BITS = (32, 64, 128, 256)
 SIDE = 32
-"""To which pictures are reduced (or to their views, if those are smaller) where pixels are searched or coded, as for the auto-encoders of 2011."""
+"""To which pictures are reduced for pixels, as for the auto-encoders of 2011; smaller views stay as they are."""
 _TIMED = 20  # queries, one at a time
 
 Search = Callable[[np.ndarray], Neighbours]

@@ -2,6 +2,7 @@
 
 from alexnet.experiments import (
     architecture,
+    binary_codes,
     dropout,
     facts,
     figure1,
@@ -30,6 +31,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *tables.EXPERIMENTS,
     *figure3.EXPERIMENTS,
     *figure4.EXPERIMENTS,
+    *binary_codes.EXPERIMENTS,
     *larger.EXPERIMENTS,
     *architecture.LAYERS,
 )
