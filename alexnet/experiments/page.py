@@ -34,7 +34,7 @@ def write(page: Path, results: Sequence[dict[str, Any]], figures: Path, waiting:
     if not (begin and end):
         raise InputError(f"{page} lacks the lines {BEGIN!r} and {END!r}, between which results are written.")
     link = Path(os.path.relpath(figures, page.parent))
-    parts = "\n\n".join([*_overview(results, waiting), *(_section(result, link) for result in results)])
+    parts = "\n\n".join([*_overview(results, waiting), *(_section(result, figures, link) for result in results)])
     write_bytes(page, f"{before}{BEGIN}\n\n{parts}\n\n{END}{after}".encode())
 
 
@@ -65,7 +65,7 @@ def _of(result: dict[str, Any]) -> str:
     return f"{result['data']['name']}; {result['budget']['name']}: {scale(result)}"
 
 
-def _section(result: dict[str, Any], figures: Path) -> str:
+def _section(result: dict[str, Any], figures: Path, linked: Path) -> str:
     """What one experiment claimed, found and used."""
     said = [
         f"The paper: {result['paper']}.",
@@ -74,12 +74,19 @@ def _section(result: dict[str, Any], figures: Path) -> str:
         f"The rule, fixed beforehand: {result['rule']}",
     ]
     parts = [f"### {result['experiment']}", f"Section {result['section']}. {result['claim']}", _list(said)]
-    parts += [f"![{Path(name).stem}]({(figures / name).as_posix()})" for name in result["figures"]]
+    parts += [_figure(figures / name, linked / name) for name in result["figures"]]
     for title, columns in result.get("columns") or _columns(result["tables"]):
         parts.append(_folded(title, columns, result["tables"][title]))
     parts += _recipes(result["recipes"])
     parts += ["Remarks:", _list(result["remarks"])] if result["remarks"] else []
     return "\n\n".join([*parts, *_circumstances(result)])
+
+
+def _figure(file: Path, link: Path) -> str:
+    """The figure, or a sentence where its file was left out: photographs may not be ours to pass on."""
+    if file.is_file():
+        return f"![{file.stem}]({link.as_posix()})"
+    return f"The figure {file.name} is not kept here; the command draws it."
 
 
 def _circumstances(result: dict[str, Any]) -> list[str]:

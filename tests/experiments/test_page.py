@@ -45,6 +45,12 @@ def marked(tmp_path):
     return file
 
 
+def test_a_figure_that_was_left_out_is_no_dead_link(marked, tmp_path):
+    page.write(marked, [result()], tmp_path / "results")
+    assert "The figure norm-errors.png is not kept here; the command draws it." in marked.read_text()
+    assert "![" not in marked.read_text()
+
+
 def test_only_what_lies_between_the_marks_is_written(marked, tmp_path):
     page.write(marked, [result()], tmp_path / "results")
     text = marked.read_text()
@@ -56,6 +62,8 @@ def test_only_what_lies_between_the_marks_is_written(marked, tmp_path):
 
 
 def test_a_result_tells_claim_verdict_rule_numbers_data_recipes_and_time(marked, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "norm-errors.png").touch()
     page.write(marked, [result(), result("other", data=None, recipes={}, training_seconds=0)], tmp_path / "results")
     text = marked.read_text()
     for part in (
