@@ -1,24 +1,27 @@
 """The vectors nearest to a vector (figure 4, right): exact, in bounded memory, by blocks of matrix products.
 
-Products in float32 tell which few vectors can be among the nearest: each computed distance is known to within a bound
-that holds for any order of summation. What they leave open goes to products in float64, and differences in float64
-decide.
+Products tell which few vectors can be among the nearest: each computed distance is known to within a bound that holds
+for any order of summation. They are of bfloat16 where the processor is fast at it and many are asked for, else of
+float32; what those leave open goes to the next precision, up to float64; and differences in float64 decide.
 """
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet import machine
 from alexnet.errors import InputError
 
 _VALUES = 1 << 22  # of one block: 16 MiB in float32; larger ones are given back to the system and cleared each time
 _ROWS = 4096  # of one block at most: the distances of two blocks are as many values
 _SAMPLE = 64  # stored vectors whose mean is the centre
-_SPARE = 20  # candidates kept beyond those asked for: as many as rounding may leave open
+_SPARE = {torch.bfloat16: 250, torch.float32: 20, torch.float64: 20}  # candidates beyond those asked for
+_MANY = 32  # queries for which vectors are worth being rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +93,13 @@ def differences(query: np.ndarray, stored: np.ndarray, places: np.ndarray) -> np
 def _possible(queries: np.ndarray, stored: np.ndarray, count: int, rows: int) -> Iterator[tuple[int, np.ndarray]]:
     """Each query's number with the places (int64, ascending) among which its nearest are."""
     left = np.arange(len(queries))
-    for precision in (torch.float32, torch.float64):
-        if len(left) and count + _SPARE < len(stored):
+    coarse = len(queries) >= _MANY and "amx_bf16" in machine.instructions()
+    for precision in (torch.bfloat16, torch.float32, torch.float64):
+        if len(left) and count + _SPARE[precision] < len(stored) and (coarse or precision != torch.bfloat16):
             found = _candidates(queries[left], stored, count, rows, precision)
             for number in np.flatnonzero(found.complete):
-                yield int(left[number]), np.sort(found.places[number, found.possible[number]])
+                places = np.sort(found.places[number, found.possible[number]])
+                yield int(left[number]), _closer(queries[left[number]], stored, places, count)
             left = left[~found.complete]
     for number in left:
         yield int(number), np.arange(len(stored))
@@ -104,58 +109,60 @@ def _bound(length: int, precision: torch.dtype) -> float:
     """b, such that a squared distance |q|² + |x|² - 2qx is computed to within b(|q|² + |x|²).
 
     A sum of d products is off by at most d u of the sum of their sizes, in any order, u being half the machine's
-    epsilon; here are two such sums, and 16 u more than cover centring and adding up.
+    epsilon; here are two such sums, and 16 u more than cover centring and adding up. Both factors rounded to bfloat16
+    are off by its u each; their products are summed in float32.
     """
+    if precision == torch.bfloat16:
+        return 1.01 * torch.finfo(precision).eps + _bound(length, torch.float32)
     return float((length + 16) * torch.finfo(precision).eps)
 
 
 def _candidates(queries: np.ndarray, stored: np.ndarray, count: int, rows: int, precision: torch.dtype) -> _Candidates:
     """What one pass over the stored vectors tells."""
     bound = _bound(queries.shape[1], precision)
-    best = _Best(len(queries), count + _SPARE)
+    best = _Best(len(queries), count + _SPARE[precision])
     shift = _centre(stored[: min(rows, _SAMPLE)])
+    rounding = _rounding if precision == torch.bfloat16 else nullcontext
+    precision = torch.float64 if precision == torch.float64 else torch.float32
     own, squares = _shifted(queries, shift, precision)
-    asked, finite = own * -2, torch.isfinite(squares)
+    asked, finite, every = own * -2, torch.isfinite(squares), []
     for start in range(0, len(stored), rows):
         block, lengths = _shifted(stored[start : start + rows], shift, precision)
         if not torch.isfinite(lengths).all():
             return _Candidates(best.places, best.places >= 0, np.zeros(len(queries), bool))
+        every.append(lengths.numpy())
         # The least that |x|² - 2qx can be, up to a number that is the query's own.
-        least = (asked @ block.T).add_((1 - bound) * lengths)
-        best.take(least.numpy(), lengths.numpy(), start)
+        with rounding():
+            least = asked @ block.T
+        least.add_((1 - bound) * lengths)
+        best.take(least.numpy(), start)
     tiny = 64 * queries.shape[1] * torch.finfo(precision).tiny  # products too small for the precision are lost
-    most = best.least + 2 * bound * (best.lengths + squares.numpy()[:, None]) + tiny
-    kth = most[:, :count].max(1, keepdims=True)
-    complete = (best.least[:, -1:] > kth)[:, 0] & finite.numpy()
+    most = best.least + 2 * bound * (np.concatenate(every)[best.places] + squares.numpy()[:, None]) + tiny
+    kth = np.partition(most, count - 1, axis=1)[:, count - 1 : count]
+    complete = (best.least.max(1) > kth[:, 0]) & finite.numpy()
     return _Candidates(best.places, best.least <= kth, complete)
 
 
 class _Best:
-    """The m least of all that was taken, for each query, ascending at the end of every block."""
+    """The m least of all that was taken, for each query, in no order."""
 
     def __init__(self, queries: int, keep: int) -> None:
         self._keep = keep
-        self.least = np.empty((queries, 0), np.float32)
-        self.lengths = np.empty((queries, 0), np.float32)
-        self.places = np.empty((queries, 0), np.int64)
+        self.least: np.ndarray = np.empty((queries, 0), np.float32)
+        self.places: np.ndarray = np.empty((queries, 0), np.int64)
 
-    def take(self, least: np.ndarray, lengths: np.ndarray, start: int) -> None:
-        """Nothing; the block's `least` (`[Q,n]`) were looked through, its `lengths` `[n]`, its first place `start`."""
+    def take(self, least: np.ndarray, start: int) -> None:
+        """Nothing; the block's `least` (`[Q,n]`), its first place being `start`, were looked through."""
         if self.least.shape[1] < self._keep:
             columns = np.argpartition(least, min(self._keep, least.shape[1]) - 1, axis=1)[:, : self._keep]
             least = np.take_along_axis(least, columns, 1)
         else:
-            least, columns = _hits(least, self.least[:, -1:])
-        if not columns.shape[1]:
-            return
-        values = np.concatenate([self.least, least], 1)
-        lengths = np.concatenate([self.lengths, lengths[columns]], 1)
-        places = np.concatenate([self.places, start + columns], 1)
-        if values.shape[1] > self._keep:
-            order = np.argpartition(values, self._keep - 1, axis=1)[:, : self._keep]
-            values, lengths, places = (np.take_along_axis(a, order, 1) for a in (values, lengths, places))
-        order = np.argsort(values, axis=1)
-        self.least, self.lengths, self.places = (np.take_along_axis(a, order, 1) for a in (values, lengths, places))
+            least, columns = _hits(least, self.least.max(1, keepdims=True))
+        self.least = np.concatenate([self.least, least], 1)
+        self.places = np.concatenate([self.places, start + columns], 1)
+        if self.least.shape[1] > self._keep:
+            order = np.argpartition(self.least, self._keep - 1, axis=1)[:, : self._keep]
+            self.least, self.places = (np.take_along_axis(each, order, 1) for each in (self.least, self.places))
 
 
 def _hits(values: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,6 +174,35 @@ def _hits(values: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarra
     where = np.zeros(found.shape, np.int64)
     found[rows, within], where[rows, within] = values[rows, columns], columns
     return found, where
+
+
+def _closer(query: np.ndarray, stored: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """Those of `places` that can be among the `count` nearest by differences in float32, good to d + 4 roundings."""
+    if (
+        len(places) <= 4 * count
+        or not np.can_cast(stored.dtype, np.float32)
+        or not np.can_cast(query.dtype, np.float32)
+    ):
+        return places
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = np.asarray(stored[places], np.float32) - np.asarray(query, np.float32)
+        squares = np.einsum("nd,nd->n", apart, apart)
+    slack = 1 + 2 * (len(query) + 4) * np.finfo(np.float32).eps
+    limit = np.partition(squares, count - 1)[count - 1] * slack + len(query) * np.finfo(np.float32).tiny
+    kept: np.ndarray = places[~(squares > limit)]
+    return kept
+
+
+@contextmanager
+def _rounding() -> Iterator[None]:
+    """Within the block products of float32 on the CPU may round their factors to bfloat16."""
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 def _centre(block: np.ndarray) -> np.ndarray | None:
