@@ -112,7 +112,10 @@ class About:
     version: str
     classes: int
     size: int
+    """The side of the stored square, of which the network sees the central `crop`."""
     crop: int
+    geometry: str
+    """How a picture becomes that square: crop, pad or warp."""
     evidence: bool
     neighbours: bool
     kernels: bool

@@ -8,12 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alexnet.errors import InputError
 from alexnet.serving.limits import Limits
 from alexnet.serving.server import application
 from alexnet.serving.service import Service
+
+if TYPE_CHECKING:
+    from uvicorn import Server
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _IDLE = 75  # seconds a connection may idle: longer than proxies keep theirs, so that it is they who close
@@ -61,7 +64,8 @@ def serve(
         return signals[0] if signals else 0
 
 
-async def _run(service: Service, listener: socket.socket, ready: Callable[[], object]) -> None:
+def http_server(service: Service) -> "Server":
+    """uvicorn's server of the service, not yet running; it ends when a signal or its `should_exit` says so."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -74,7 +78,11 @@ async def _run(service: Service, listener: socket.socket, ready: Callable[[], ob
         timeout_graceful_shutdown=int(service.limits.seconds) + _LEAVING,
         limit_concurrency=_CONNECTIONS,
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+async def _run(service: Service, listener: socket.socket, ready: Callable[[], object]) -> None:
+    server = http_server(service)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.01)

@@ -69,7 +69,7 @@ def _add_facts(app: "FastAPI", service: Service, telling: Telling) -> None:
 
     async def about() -> answers.About:
         """What this server can do."""
-        sizes = (len(classifier.classes), classifier.size, classifier.views.crop)
+        sizes = (len(classifier.classes), classifier.size, classifier.views.crop, classifier.geometry)
         return answers.About(service.name, alexnet.__version__, *sizes, *can, limits.images, limits.megabytes)
 
     async def health() -> Any:

@@ -3,6 +3,12 @@
 import asyncio
 import contextlib
 import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -92,3 +98,53 @@ def draw():
 @pytest.fixture(scope="session")
 def make_classifier():
     return classifier
+
+
+class Process:
+    """A server in a process of its own."""
+
+    def __init__(self, *arguments):
+        command = [sys.executable, "-m", "alexnet", "serve", *map(str, arguments), "--port", "0"]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        surroundings = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self._log, text=True, env=surroundings, cwd=tempfile.gettempdir()
+        )
+        self.line = self._process.stdout.readline()
+        self.address = self.line.rpartition(" ")[2].strip()
+        self.pid = self._process.pid
+        assert self.address.startswith("http://"), self.errors()
+
+    def errors(self):
+        self._log.seek(0)
+        return self._log.read()
+
+    def terminate(self):
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self):
+        return self._process.wait(120)
+
+    def memory(self):
+        """Megabytes."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+    def end(self):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+
+@pytest.fixture
+def start():
+    with contextlib.ExitStack() as stack:
+
+        def started(*arguments):
+            process = Process(*arguments)
+            stack.callback(process.end)
+            return process
+
+        yield started

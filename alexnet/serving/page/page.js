@@ -1,1 +1,199 @@
+// Everything that the page does: a picture comes in, one request goes out, its answer is drawn.
 
+const part = (name) => document.getElementById(name);
+const made = (kind, name, text) => {
+  const node = document.createElement(kind);
+  if (name) node.className = name;
+  if (text !== undefined) node.textContent = text;
+  return node;
+};
+const share = (p) => (p < 0.001 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`);
+
+let about = { evidence: true, neighbours: false, kernels: false, size: 1, crop: 1, geometry: "crop", megabytes: 32 };
+let turn = 0; // an answer to an earlier picture is dropped
+let address = null; // of the picture shown
+
+async function start() {
+  part("camera").hidden = !navigator.mediaDevices?.getUserMedia;
+  try {
+    about = await (await fetch("v1/about")).json();
+  } catch {
+    return fail("The server does not answer; reload the page in a moment.");
+  }
+  const classes = about.classes === 1 ? "1 class" : `${about.classes.toLocaleString("en")} classes`;
+  part("served").textContent = `${about.name} · ${classes}`;
+  part("frame").classList.add(about.geometry);
+  part("view").style.setProperty("--edge", `${(50 * (about.size - about.crop)) / about.size}%`);
+  if (about.kernels) {
+    part("kernels").src = "v1/kernels";
+    part("kernels-part").hidden = false;
+  }
+}
+
+async function look(file) {
+  if (!file) return;
+  const mine = ++turn;
+  fail("");
+  show(file);
+  if (file.size > about.megabytes * 2 ** 20) {
+    return fail(`This file is over the limit of ${about.megabytes} MB; choose a smaller one.`);
+  }
+  document.body.classList.add("busy");
+  part("status").textContent = "Looking …";
+  try {
+    const found = await ask(about.evidence ? "v1/evidence?top=5" : "v1/predict?top=5", file);
+    if (mine !== turn) return;
+    answer(found);
+    if (about.neighbours) {
+      const near = await ask("v1/neighbours?count=6", file);
+      if (mine === turn) neighbours(near.neighbours);
+    }
+  } catch (error) {
+    if (mine === turn) fail(error.message);
+  } finally {
+    if (mine === turn) document.body.classList.remove("busy");
+  }
+}
+
+async function ask(where, file) {
+  const form = new FormData();
+  form.append("images", file, file.name || "picture");
+  for (let attempt = 0; ; attempt++) {
+    let response;
+    try {
+      response = await fetch(where, { method: "POST", body: form });
+    } catch {
+      throw new Error("The server could not be reached; try again in a moment.");
+    }
+    if (response.status === 429 && attempt < 4) {
+      const seconds = Math.min(10, Number(response.headers.get("Retry-After")) || 1);
+      await new Promise((done) => setTimeout(done, 1000 * seconds));
+      continue;
+    }
+    const found = await response.json().catch(() => ({ error: `The server answered ${response.status}.` }));
+    if (!response.ok) throw new Error(found.error);
+    return found.results[0];
+  }
+}
+
+function show(file) {
+  if (address) URL.revokeObjectURL(address);
+  address = URL.createObjectURL(file);
+  part("picture").src = address;
+  part("caption").textContent = file.name || "";
+  part("invitation").hidden = true;
+  part("shown").hidden = false;
+  part("drop").classList.add("filled");
+  for (const name of ["evidence", "view", "switch", "nearest"]) part(name).hidden = true;
+}
+
+function answer(found) {
+  part("labels").replaceChildren(
+    ...found.predictions.map(({ label, probability }) => {
+      const line = made("li");
+      const track = made("span", "track");
+      const fill = made("span", "fill");
+      track.setAttribute("aria-hidden", "true");
+      track.append(fill);
+      line.append(made("span", "label", label), made("span", "share", share(probability)), track);
+      requestAnimationFrame(() => requestAnimationFrame(() => { fill.style.width = `${100 * probability}%`; }));
+      return line;
+    }),
+  );
+  part("waiting").hidden = true;
+  part("note").hidden = false;
+  const [first, second] = found.predictions;
+  const also = second ? `, then ${second.label}, ${share(second.probability)}` : "";
+  part("status").textContent = `Most likely ${first.label}, ${share(first.probability)}${also}.`;
+  part("picture").alt = `Your photograph, taken for ${first.label}`;
+  if (found.evidence) {
+    // What a browser cannot show (TIFF, say), the server has decoded.
+    part("picture").onerror = () => { part("picture").onerror = null; part("picture").src = found.picture; };
+    if (part("picture").complete && !part("picture").naturalWidth) part("picture").onerror();
+    part("evidence").src = found.evidence;
+    part("evidence").alt = `In orange, where the evidence for ${first.label} lies`;
+    part("switch").hidden = false;
+    overlay();
+  }
+}
+
+function overlay() {
+  for (const name of ["evidence", "view"]) part(name).hidden = !part("overlay").checked;
+}
+
+function neighbours(found) {
+  part("neighbours").replaceChildren(
+    ...found.map((near) => {
+      const item = made("li");
+      if (near.picture) {
+        const picture = made("img");
+        picture.src = near.picture;
+        picture.alt = near.label ? `A training picture of ${near.label}` : "A training picture";
+        item.append(picture);
+      }
+      item.append(made("span", "", near.label || "without a class"), made("span", "file", near.path.split("/").pop()));
+      return item;
+    }),
+  );
+  part("nearest").hidden = !found.length;
+}
+
+function fail(sentence) {
+  part("error").textContent = sentence ? sentence[0].toUpperCase() + sentence.slice(1) : "";
+  part("error").hidden = !sentence;
+  if (!sentence) return;
+  part("labels").replaceChildren();
+  part("note").hidden = true;
+  part("waiting").hidden = true;
+  part("status").textContent = "";
+}
+
+async function camera() {
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
+  } catch {
+    return fail("The camera cannot be used: there is none, or this page may not.");
+  }
+  part("video").srcObject = stream;
+  part("viewfinder").showModal();
+}
+
+function take() {
+  const video = part("video");
+  const canvas = made("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  if (!canvas.width) return;
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  canvas.toBlob((data) => {
+    part("viewfinder").close();
+    look(new File([data], "camera.jpg", { type: "image/jpeg" }));
+  }, "image/jpeg", 0.95);
+}
+
+part("file").addEventListener("change", (event) => { look(event.target.files[0]); event.target.value = ""; });
+part("overlay").addEventListener("change", overlay);
+part("camera").addEventListener("click", camera);
+part("take").addEventListener("click", take);
+part("cancel").addEventListener("click", () => part("viewfinder").close());
+part("viewfinder").addEventListener("close", () => {
+  part("video").srcObject?.getTracks().forEach((track) => track.stop());
+  part("video").srcObject = null;
+});
+document.addEventListener("paste", (event) => {
+  const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));
+  if (file) { event.preventDefault(); look(file); }
+});
+for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault(); // or the browser leaves the page to open the file
+    part("drop").classList.toggle("over", kind === "dragenter" || kind === "dragover");
+    if (kind !== "drop") return;
+    const file = event.dataTransfer.files[0];
+    if (file) look(file);
+    else fail("That is no file; drop a photograph from a folder, or save it first.");
+  });
+}
+
+start();
