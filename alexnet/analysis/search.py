@@ -104,7 +104,9 @@ def neighbours(
         drawn.append((image, each, places))
     if out:
         read = retrieved.reader(opened.described, opened.paths, shown, source)
-        drawing.save(retrieved.figure(drawn, opened.labels, read), Path(out))
+        words = dict(zip((entry.name for entry in loaded.classes), loaded.labels, strict=True))
+        labels = [words.get(label, label) for label in opened.labels]
+        drawing.save(retrieved.figure(drawn, labels, read), Path(out))
     return results
 
 

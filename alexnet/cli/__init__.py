@@ -86,7 +86,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<10}{phrase}" for name, (_, phrase) in COMMANDS.items()]
+    lines = [f"  {name:<11}{phrase}" for name, (_, phrase) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: alexnet COMMAND [arguments] [--traceback]",
