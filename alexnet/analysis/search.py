@@ -78,13 +78,8 @@ def neighbours(
     Raises:
         InputError: features, classifier or source cannot be read, or are others than recorded.
     """
-    opened = _open(features)
-    asked = _below(images)
-    if not asked:
-        raise InputError("there is no image to find neighbours of: the folders given hold no visible files.")
-    name = opened.stage if isinstance(opened, Codes) else _stage(opened, stage)
-    if isinstance(opened, Codes) and stage not in (None, name):
-        raise InputError(f"{opened.path} holds codes of {name}, not of {stage}.")
+    opened, asked = _open(features), _below(images)
+    name = _stage(opened, stage)
     if out:
         drawing.require_kind(Path(out))
     loaded = _classifier(opened, classifier, device)
@@ -104,9 +99,7 @@ def neighbours(
         drawn.append((image, each, places))
     if out:
         read = retrieved.reader(opened.described, opened.paths, shown, source)
-        words = dict(zip((entry.name for entry in loaded.classes), loaded.labels, strict=True))
-        labels = [words.get(label, label) for label in opened.labels]
-        drawing.save(retrieved.figure(drawn, labels, read), Path(out))
+        drawing.save(retrieved.figure(drawn, _words(opened, loaded), read), Path(out))
     return results
 
 
@@ -132,7 +125,17 @@ def _open(path: str | Path) -> Features | Codes:
     return Codes.open(path) if coded else Features.open(path)
 
 
-def _stage(opened: Features, stage: str | None) -> str:
+def _words(opened: Features | Codes, classifier: Classifier) -> list[str]:
+    """The labels, in words where the classifier has words for them."""
+    words = dict(zip((entry.name for entry in classifier.classes), classifier.labels, strict=True))
+    return [words.get(label, label) for label in opened.labels]
+
+
+def _stage(opened: Features | Codes, stage: str | None) -> str:
+    if isinstance(opened, Codes):
+        if stage not in (None, opened.stage):
+            raise InputError(f"{opened.path} holds codes of {opened.stage}, not of {stage}.")
+        return opened.stage
     opened.stage(stage)  # raises where there is no such stage, or none was named among several
     return stage or opened.stages[0]
 
@@ -176,6 +179,8 @@ def _below(images: Query | Iterable[Query]) -> list[Query]:
             found += files_below(Path(image))
         else:
             found.append(image)
+    if not found:
+        raise InputError("there is no image to find neighbours of: the folders given hold no visible files.")
     return found
 
 
