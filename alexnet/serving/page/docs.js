@@ -26,7 +26,7 @@ function told(schema, all) {
   if (schema.$ref) return told(all[schema.$ref.split("/").pop()], all);
   if (schema.anyOf) return told(schema.anyOf.find((each) => each.type !== "null"), all);
   if (schema.type === "array") return `[${told(schema.items, all)}]`;
-  if (!schema.properties) return schema.type;
+  if (!schema.properties) return schema.type || "anything";
   const simple = (text) => !text.startsWith("{") && !text.startsWith("[");
   const fields = Object.entries(schema.properties).map(([name, kind]) => [name, told(kind, all)]);
   return `{${fields.map(([name, text]) => (simple(text) ? name : `${name}: ${text}`)).join(", ")}}`;

@@ -7,7 +7,10 @@ const made = (kind, name, text) => {
   if (text !== undefined) node.textContent = text;
   return node;
 };
-const share = (p) => (p < 0.001 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`);
+const share = (p) => {
+  if (p < 0.001) return "< 0.1 %";
+  return p > 0.999 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
+};
 
 let about = { evidence: true, neighbours: false, kernels: false, size: 1, crop: 1, geometry: "crop", megabytes: 32 };
 let turn = 0; // an answer to an earlier picture is dropped
