@@ -1,0 +1,57 @@
+"""docs/search.md: its commands run as they are printed, in order, and leave what it says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet.analysis.coded import Codes
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("alexnet ")
+]
+
+
+def pictures(folder):
+    """Photographs and queries of two classes, and responses to the photographs."""
+    rng = np.random.default_rng(0)
+    for name, count in (("photographs", 40), ("queries", 6)):
+        for number in range(count):
+            place = folder / name / ("light" if number % 2 else "dark") / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 100, (48, 64, 3)) + (150 if number % 2 else 0)
+            Image.fromarray(pixels.astype(np.uint8)).save(place)
+    np.save(folder / "voxels.npy", rng.normal(size=(40, 25)))
+
+
+@pytest.mark.slow
+def test_the_commands_run_in_order(tmp_path):
+    pictures(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    told = {}
+    for command in COMMANDS:
+        program = [sys.executable, "-m", *command.split()]
+        done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        told[command] = done.stdout
+    assert (tmp_path / "compared" / "dissimilarities" / "trained-fc10.npy").is_file()
+    assert np.load(tmp_path / "compared" / "brain" / "cka.npy").shape == (3, 3)
+    assert (tmp_path / "nearest.png").is_file()
+    assert len(Codes.open(tmp_path / "codes")) == 40
+    (lines,) = (out.splitlines() for command, out in told.items() if command.endswith("--k 3 --json"))
+    assert [len(json.loads(line)["neighbours"]) for line in lines] == [3] * 6
+
+
+def test_it_shows_every_command():
+    assert {command.split()[1] for command in COMMANDS} == {"embed", "similarity", "neighbours", "codes"}
