@@ -95,7 +95,13 @@ def test_the_package_declares_what_it_imports():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = [*project["dependencies"], *(r for rs in project["optional-dependencies"].values() for r in rs)]
     declared = {re.match(r"[\w-]+", requirement)[0].lower().replace("-", "_") for requirement in requirements}
-    names = {"PIL": "pillow", "faiss": "faiss_cpu", "sklearn": "scikit_learn", "skimage": "scikit_image", "google": "protobuf"}
+    names = {
+        "PIL": "pillow",
+        "faiss": "faiss_cpu",
+        "sklearn": "scikit_learn",
+        "skimage": "scikit_image",
+        "google": "protobuf",
+    }
     used = {name.split(".")[0] for path in SOURCES for name in imported(path.read_text(encoding="utf-8"))}
     used = {names.get(name, name) for name in used} - set(sys.stdlib_module_names) - {"alexnet"}
     assert used <= declared
