@@ -5,11 +5,14 @@ import importlib.util
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from alexnet import machine
 from alexnet.errors import InputError
 from alexnet.serving.limits import Limits
 from alexnet.serving.server import application
@@ -55,12 +58,14 @@ def serve(
     missing = [name.replace("_", "-") for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"serving needs {', '.join(missing)}: pip install 'alexnet[serve]'.")
+    # A container's share of the cores is not known to torch.
+    torch.set_num_threads(min(torch.get_num_threads(), machine.cores()))
     with _listening(host, port) as listener:
         service = Service.open(run, limits or Limits(), features, source=source, best=best, device=device)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
         with _terminating() as signals:
-            asyncio.run(_run(service, listener, lambda: ready(address)))
+            asyncio.run(_run(service, listener, lambda: ready(address), signals))
         return signals[0] if signals else 0
 
 
@@ -81,12 +86,14 @@ def http_server(service: Service) -> "Server":
     return uvicorn.Server(config)
 
 
-async def _run(service: Service, listener: socket.socket, ready: Callable[[], object]) -> None:
+async def _run(service: Service, listener: socket.socket, ready: Callable[[], object], signals: Sequence[int]) -> None:
     server = http_server(service)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.01)
-    if server.started:
+    if signals:  # one that came before uvicorn listened to them
+        server.should_exit = True
+    elif server.started:
         ready()
     await serving
 
