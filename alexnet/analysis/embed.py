@@ -15,7 +15,7 @@ from torch import Tensor
 from alexnet import config, devices, files
 from alexnet.analysis import stimuli
 from alexnet.analysis.features import FORMAT, Features, partial
-from alexnet.analysis.growing import Growing, require_same, told
+from alexnet.analysis.growing import LOCK, Growing, alone, require_same, told
 from alexnet.analysis.stimuli import Placing, Showing, Stimuli
 from alexnet.config import nearest
 from alexnet.data.progress import bar
@@ -164,7 +164,7 @@ def _check_place(path: Path, source: str | Path | np.ndarray) -> None:
         raise InputError(f"{path} lies in the source, whose pictures it would be among; name a folder outside it.")
     growing = partial(path)
     begun = any((growing / name).is_file() for name in ("plan.json", "features.json"))
-    strange = growing.is_dir() and not begun and any(growing.iterdir())
+    strange = growing.is_dir() and not begun and any(entry.name != LOCK for entry in growing.iterdir())
     if path.is_file() or (path.is_dir() and any(path.iterdir())) or strange:
         where = growing if strange else path
         raise InputError(f"{where} exists and holds no features; name a folder that does not exist yet.")
@@ -173,13 +173,14 @@ def _check_place(path: Path, source: str | Path | np.ndarray) -> None:
 def _grow(path: Path, plan: dict[str, Any], shown: Stimuli, classifier: Classifier) -> None:
     """Nothing; `path` holds the whole features, and it is told what has no row."""
     try:
-        growing = Growing(partial(path), plan)
-        if not (growing.folder / "features.json").is_file():
-            _fill(growing, shown, classifier, [entry["name"] for entry in plan["stages"]])
-            growing.finish(shown.paths, shown.labels)
-        growing.tidy()
-        growing.folder.replace(path)
-        files.flush(path.parent)
+        with alone(partial(path)):
+            growing = Growing(partial(path), plan)
+            if not (growing.folder / "features.json").is_file():
+                _fill(growing, shown, classifier, [entry["name"] for entry in plan["stages"]])
+                growing.finish(shown.paths, shown.labels)
+            growing.tidy()
+            growing.folder.replace(path)
+            files.flush(path.parent)
     except OSError as error:
         raise InputError(
             f"{partial(path)} could not be written ({error.strerror}); what is finished is kept, so repeat the "

@@ -2,6 +2,7 @@
 
 plan.json        features.json but for its counts: what the folder will hold
 progress.json    how many images of the source are read, their rows on the disk, and which were refused
+.lock            held by the process that writes
 """
 
 import io
@@ -24,12 +25,47 @@ from alexnet import config, files
 from alexnet.analysis.features import HEADER, write_csv
 from alexnet.errors import InputError
 
+try:
+    import fcntl
+
+    _LOCKS = True
+except ImportError:  # Windows
+    _LOCKS = False
+
+LOCK = ".lock"
+"""The file in a growing folder that tells a second process of the first; it is gone once that ends in order."""
 _PENDING = 2  # blocks waiting for the disk
 _SECONDS = 5.0  # between two notes of how far the files are: what a kill can cost
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Within the block no other process that asks for `folder`, made if it is not there, gets it.
+
+    Where the system or the disk knows no locks nobody is kept out.
+
+    Raises:
+        InputError: another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _LOCKS:
+        yield
+        return
+    path = folder / LOCK
+    with path.open("wb") as file:
+        if not _taken(file) or not _is(path, file):
+            raise InputError(f"{folder} is being embedded by another process; wait for it.")
+        try:
+            yield
+        finally:
+            if _is(path, file):
+                path.unlink()
+            with suppress(OSError):  # it holds something, or has its name
+                folder.rmdir()
+
+
 class Growing:
-    """Features on their way.
+    """Features on their way, for one who is `alone` with their folder.
 
     Attributes:
         read: how many images of the source are done.
@@ -122,7 +158,7 @@ class Growing:
 
     def tidy(self) -> None:
         """Nothing; what only served while the folder grew is gone."""
-        for name in ("progress.json", "plan.json"):
+        for name in ("progress.json", "plan.json", LOCK):
             (self.folder / name).unlink(missing_ok=True)
         files.forget_parts(self.folder)
 
@@ -193,6 +229,25 @@ def told(size: int) -> str:
         if size >= length:
             return f"{size / length:.1f} {unit}"
     return f"{size} bytes"
+
+
+def _taken(file: BinaryIO) -> bool:
+    """Whether `file` is locked until it is closed, or cannot be on this disk."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _is(path: Path, file: BinaryIO) -> bool:
+    """Whether `path` is `file`: not if a process that ended took it away after this one had opened it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _beyond(dtype: np.dtype[Any]) -> str:

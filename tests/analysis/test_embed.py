@@ -232,6 +232,25 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(run, array, tmp_path
     assert content(tmp_path / "killed") == content(whole.path)
 
 
+def test_a_second_process_waits_for_the_first(run, array, tmp_path, monkeypatch):
+    whole = alexnet.embed(run, array, tmp_path / "whole", ["fc10"])
+    program = f"import alexnet; alexnet.embed({str(run)!r}, {str(array)!r}, {str(tmp_path / 'f')!r}, ['fc10'])"
+    told, responses = [], module.responses
+
+    def beside(*given):
+        if len(told) == 1:  # its first block is read, and may be on the disk
+            second = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+            told.append(second.stderr.splitlines()[-1])
+        told.append("") if not told else None
+        return responses(*given)
+
+    monkeypatch.setattr(module, "BATCH", 64)
+    monkeypatch.setattr(module, "responses", beside)
+    first = alexnet.embed(run, array, tmp_path / "f", ["fc10"])
+    assert told[1].endswith("f.partial is being embedded by another process; wait for it.")
+    assert content(first.path) == content(whole.path)
+
+
 def test_the_same_again_is_there_and_another_is_refused(run, array, tmp_path, capsys):
     alexnet.embed(run, array, tmp_path / "features", ["fc10"])
     before = content(tmp_path / "features")
