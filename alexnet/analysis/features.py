@@ -99,8 +99,11 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     """Nothing; `path` holds the table, whole. Names of files need not be text: their odd bytes come back as read."""
     with files.write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f:
         writer = csv.writer(f, lineterminator="\n")
+        quoting = csv.writer(f, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(header)
-        writer.writerows(rows)
+        for row in map(list, rows):
+            # Before Python 3.13 csv leaves a carriage return bare, where every reader sees the end of a line.
+            (quoting if any("\r" in str(value) for value in row) else writer).writerow(row)
 
 
 def read_images(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

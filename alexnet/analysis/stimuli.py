@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -105,7 +106,7 @@ def of_folder(path: Path, showing: Showing) -> Stimuli:
     """Every visible file below `path`, those of a folder before its folders, by name; links are followed.
 
     The label is the name of the first folder on the way, as in preparation. Files are read where they are, and told
-    apart by name and length.
+    apart by name and length. One whose name has a control character, such as a line break, is refused.
     """
     names = [file.relative_to(path).as_posix() for file in files_below(path)]
     if not names:
@@ -117,6 +118,8 @@ def of_folder(path: Path, showing: Showing) -> Stimuli:
         digest.update(os.fsencode(f"{name}\t{length}\n"))
 
     def read(index: int) -> np.ndarray:
+        if any(unicodedata.category(character) == "Cc" for character in names[index]):
+            raise Refused("its name has a control character")
         try:
             return showing.of_file((path / names[index]).read_bytes())
         except OSError as error:

@@ -290,6 +290,19 @@ def test_what_cannot_be_read_is_named_and_has_no_row(run, folder, tmp_path, caps
     assert not (tmp_path / "none.partial").exists()
 
 
+def test_names_of_control_characters_are_refused_and_all_tables_stay_readable(run, folder, tmp_path):
+    whole = alexnet.embed(run, folder, tmp_path / "whole", ["conv1"])
+    odd = ["a\rb.png", "b\n2.png", "c\x1b[1m.png", "w/d\x85.png", "x\r/e.png"]
+    (folder / "x\r").mkdir()
+    for name in odd:
+        shutil.copy(folder / "a.png", folder / name)
+    made = alexnet.embed(run, folder, tmp_path / "features", ["conv1"])
+    assert Features.open(made.path).paths == whole.paths
+    assert np.array_equal(made.stage(), whole.stage())
+    with (made.path / "rejected.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [[name, "its name has a control character"] for name in odd]
+
+
 def test_a_block_without_a_readable_image(folder, tmp_path, monkeypatch):
     config = AlexNetConfig(classes=2, input=67, width=1 / 8, initialisation=Initialisation("he"))
     statistics = Statistics(torch.full((3, 80, 80), 100.0), torch.eye(3, dtype=torch.float64))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import alexnet
-from alexnet.analysis.features import Features
+from alexnet.analysis.features import Features, read_images, write_csv
 from alexnet.errors import InputError
 
 
@@ -54,6 +54,13 @@ def test_damage_is_told(folder):
     described = json.loads((folder / "features.json").read_text())
     damaged("features.json", json.dumps({**described, "format": 9}).encode(), "another format")
     assert len(Features.open(folder)) == 5
+
+
+def test_tables_hold_any_name(tmp_path):
+    # Of a prepared set's paths and classes, too, which may be of any characters.
+    names = ["a,b", 'a"b', "a\rb", "a\nb", "a\r\n,b", "\r", "", " ", "é", "\udcff", "\x85\u2028"]
+    write_csv(tmp_path / "images.csv", ["row", "path", "label"], ([i, name, name] for i, name in enumerate(names)))
+    assert read_images(tmp_path) == (tuple(names), tuple(names))
 
 
 def test_a_folder_of_something_else_is_told(tmp_path):
