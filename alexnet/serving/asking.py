@@ -43,14 +43,27 @@ class Asking:
         compute: Compute,
         tell: Tell,
         load: Callable[[bytes], Load] | None = None,
+        *,
         most: int | None = None,
-        **around: Any,
+        around: dict[str, Any] | None = None,
+        heavy: bool = False,
     ) -> "JSONResponse":
-        """The response: `results` for each picture; 422 where none can be used."""
-        from fastapi.responses import JSONResponse
+        """The response: `results` for each picture; 422 where none can be used.
 
+        Args:
+            most: pictures of the request, where there is a limit of its own.
+            around: what stands beside `results`.
+            heavy: whether telling takes so long that it must not hold up other requests.
+        """
         deadline = asyncio.get_running_loop().time() + self._limits.seconds
         found = await self._answered(request, compute, load or self._service.load, most, deadline)
+        if heavy:
+            return await asyncio.to_thread(self._response, found, tell, around or {})
+        return self._response(found, tell, around or {})
+
+    def _response(self, found: list[tuple[str, Answer]], tell: Tell, around: dict[str, Any]) -> "JSONResponse":
+        from fastapi.responses import JSONResponse
+
         results, reasons = [], []
         for name, answer in found:
             if isinstance(answer, Refused):
@@ -137,7 +150,8 @@ def add(app: "FastAPI", service: Service, telling: Telling) -> None:
         def tell(vector: np.ndarray) -> dict[str, Any]:
             return {"vector": vector.tolist()}
 
-        return await asking.ask(request, compute, tell, most=most, stage=name, shape=list(shape))
+        around = {"stage": name, "shape": list(shape)}
+        return await asking.ask(request, compute, tell, most=most, around=around, heavy=True)
 
     _post(app, "/v1/predict", predict, answers.Predictions)
     _post(app, "/v1/embed", embed, answers.Embeddings)
@@ -158,7 +172,7 @@ def _add_evidence(app: "FastAPI", service: Service, asking: Asking) -> None:
         def tell(seen: Seen) -> dict[str, Any]:
             return {"predictions": best(seen.probabilities, labels, min(top, len(labels))), **drawn(seen)}
 
-        return await asking.ask(request, service.see, tell)
+        return await asking.ask(request, service.see, tell, heavy=True)
 
     _post(app, "/v1/evidence", evidence, answers.Evidences)
 
