@@ -50,7 +50,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Nothing; `path` holds `data` as indented JSON with sorted keys."""
-    write_bytes(path, (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_text(data, indent=2, sort_keys=True).encode() + b"\n")
 
 
 def read_json(path: Path) -> Any:
@@ -65,6 +65,16 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} does not exist.") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); restore it or make it anew.") from None
+
+
+def json_text(data: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
+    """`data` as JSON, which any encoding of Unicode can write.
+
+    A byte of a file's name that is no text, which Python holds as half a surrogate pair, is escaped as JSON escapes
+    (\\udcff): so the JSON is valid, and what reads it has the name that `os.fsencode` makes that byte of again.
+    """
+    text = json.dumps(data, indent=indent, sort_keys=sort_keys, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def link(file: Path, name: Path) -> None:

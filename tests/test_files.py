@@ -1,6 +1,7 @@
 """Files are whole or absent, whatever happens while they are written."""
 
 import hashlib
+import json
 import os
 import signal
 import stat
@@ -110,6 +111,16 @@ def test_json_round_trips_in_a_fixed_order_of_keys(tmp_path):
         '{\n  "a": "é",\n  "b": [\n    1,\n    2.5,\n    null\n  ]\n}\n'
     )
     assert files.read_json(tmp_path / "file.json") == {"b": [1, 2.5, None], "a": "é"}
+
+
+def test_json_holds_names_that_are_no_text_and_stays_valid(tmp_path):
+    name = os.fsdecode(b"caf\xe9 \xff.png")
+    data = {name: ["é", name, "\\udcff"]}
+    files.write_json(tmp_path / "file.json", data)
+    text = (tmp_path / "file.json").read_bytes()
+    assert json.loads(text.decode("utf-8")) == data == files.read_json(tmp_path / "file.json")
+    assert os.fsencode(files.read_json(tmp_path / "file.json")[name][1]) == b"caf\xe9 \xff.png"
+    assert "é".encode() in text
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"a": ', b"\xff\xfe"])

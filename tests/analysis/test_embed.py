@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -301,6 +302,19 @@ def test_names_of_control_characters_are_refused_and_all_tables_stay_readable(ru
     assert np.array_equal(made.stage(), whole.stage())
     with (made.path / "rejected.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [[name, "its name has a control character"] for name in odd]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_a_source_and_pictures_whose_names_are_no_text(run, folder, tmp_path):
+    whole = alexnet.embed(run, folder, tmp_path / "whole", ["conv1"])
+    folder = folder.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    (folder / "b.png").rename(folder / os.fsdecode(b"b\xff.png"))
+    made = alexnet.embed(run, folder, tmp_path / os.fsdecode(b"f\xe9"), ["conv1"])
+    assert np.array_equal(made.stage(), whole.stage())
+    assert made.paths[2] == os.fsdecode(b"b\xff.png")
+    assert made.described["source"]["path"] == str(folder)
+    assert json.loads((made.path / "features.json").read_text(encoding="utf-8")) == made.described
+    assert alexnet.embed(run, folder, made.path, ["conv1"]).paths == made.paths
 
 
 def test_a_block_without_a_readable_image(folder, tmp_path, monkeypatch):
