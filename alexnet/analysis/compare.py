@@ -143,19 +143,36 @@ def _opened(
 
 
 def _require_same_images(opened: Sequence[Features]) -> None:
-    """Nothing, if all rows are of the same images in the same order."""
-    first = opened[0] if opened else None
+    """Nothing, if all rows are of the same images in the same order.
+
+    Names alone tell that only between a folder and the prepared set made of it: all arrays, and many folders, name
+    their images 0, 1, 2.
+    """
     for other in opened[1:]:
-        assert first is not None
-        mine, theirs = (each.described["source"].get("fingerprint") for each in (first, other))
-        if other.paths == first.paths or (mine == theirs is not None and len(other) == len(first)):
-            continue
-        places = (i for i, (a, b) in enumerate(zip(first.paths, other.paths, strict=False)) if a != b)
-        place = next(places, min(len(first), len(other)))
-        shown = [f"{one.path} has {one.paths[place] if place < len(one) else 'nothing'}" for one in (first, other)]
-        raise InputError(
-            f"the images differ: in row {place} {shown[0]} and {shown[1]}; embed the same source for both."
-        )
+        pair = (opened[0], other)
+        (mine, one), (theirs, two) = ((_source(each), _rows(each)) for each in pair)
+        if one != two:
+            place = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+            shown = [f"{each.path} has {each.paths[place] if place < len(each) else 'nothing'}" for each in pair]
+            raise InputError(
+                f"the images differ: in row {place} {shown[0]} and {shown[1]}; embed the same source for both."
+            )
+        if mine.get("kind") == theirs.get("kind") and mine != theirs:
+            raise InputError(
+                f"the images differ: those of {opened[0].path} and {other.path} have the same names, and other "
+                "content; embed the same source for both."
+            )
+
+
+def _source(features: Features) -> dict[str, Any]:
+    """What tells a source from others, wherever it lies."""
+    return {name: value for name, value in features.described["source"].items() if name != "path"}
+
+
+def _rows(features: Features) -> Sequence[str]:
+    """The rows' images within their source; an array's name is not theirs."""
+    is_array = features.described["source"].get("kind") == "array"
+    return [path[path.rindex("[") :] for path in features.paths] if is_array else features.paths
 
 
 def _require_memory(images: int, sets: int) -> None:

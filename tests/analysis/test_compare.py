@@ -16,7 +16,7 @@ from alexnet.machine import Memory
 IMAGES = 9
 
 
-def write(folder, stages, paths=None, fingerprint="one"):
+def write(folder, stages, paths=None, fingerprint="one", kind="folder"):
     """A folder of features as `embed` writes it, of responses that are drawn."""
     folder.mkdir(parents=True)
     paths = [f"{i}.png" for i in range(IMAGES)] if paths is None else paths
@@ -24,7 +24,8 @@ def write(folder, stages, paths=None, fingerprint="one"):
         np.save(folder / f"{name}.npy", responses)
     (folder / "images.csv").write_text("row,path,label\n" + "".join(f"{i},{p},\n" for i, p in enumerate(paths)))
     described = {
-        **{"format": 1, "type": "float32", "images": len(paths), "source": {"fingerprint": fingerprint}},
+        **{"format": 1, "type": "float32", "images": len(paths)},
+        "source": {"kind": kind, "path": str(folder), "fingerprint": fingerprint},
         "stages": [{"name": name, "shape": list(each.shape[1:])} for name, each in stages.items()],
     }
     (folder / "features.json").write_text(json.dumps(described))
@@ -98,8 +99,32 @@ def test_the_same_images_in_the_same_order(one, tmp_path):
         alexnet.similarity([one, short])
     with pytest.raises(InputError, match="short has 5 rows, conv1 has 9"):
         alexnet.similarity([one], measured=[tmp_path / "short.npy"])
-    renamed = write(tmp_path / "renamed", {"relu7": drawn(2, 5)}, [f"b[{i}]" for i in range(IMAGES)])
-    assert alexnet.similarity([one, renamed]).images == IMAGES  # one source by its content, under two names
+    longer = write(
+        tmp_path / "longer", {"relu7": np.ones((10, 5), np.float32)}, [f"{i}.png" for i in range(10)], "another"
+    )
+    with pytest.raises(InputError, match=r"in row 9 .*one has nothing and .*longer has 9.png"):
+        alexnet.similarity([one, longer])
+
+
+def test_names_tell_images_only_between_a_folder_and_a_prepared_set(one, tmp_path):
+    responses = {"relu7": drawn(2, 5)}
+    with pytest.raises(InputError, match=r"one and .*others have the same names, and other content"):
+        alexnet.similarity([one, write(tmp_path / "others", responses, fingerprint="another")])
+    prepared = write(tmp_path / "prepared", responses, fingerprint="another", kind="prepared")
+    assert alexnet.similarity([one, prepared]).images == IMAGES
+
+
+def test_arrays_are_told_apart_by_content_and_not_by_name(tmp_path):
+    def array(name, numbers, fingerprint):
+        paths = [f"{name}[{i}]" for i in numbers]
+        return write(tmp_path / name, {"relu7": drawn(2, 5)}, paths, fingerprint, "array")
+
+    first = array("a.npy", range(IMAGES), "one")
+    assert alexnet.similarity([first, array("b [2].npy", range(IMAGES), "one")]).images == IMAGES
+    with pytest.raises(InputError, match="the same names, and other content"):
+        alexnet.similarity([first, array("c.npy", range(IMAGES), "another")])
+    with pytest.raises(InputError, match=r"in row 4 .* has a.npy\[4\] and .* has d.npy\[5\]"):
+        alexnet.similarity([first, array("d.npy", [0, 1, 2, 3, 5, 6, 7, 8, 9], "one")])  # another was refused
 
 
 def test_runs_are_shown_the_source_and_leave_nothing_behind(tmp_path, monkeypatch):
