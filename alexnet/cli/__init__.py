@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
     with terminal.rank_0_speaks():
+        terminal.take_any_name()
         try:
             code = _dispatch(words)
             sys.stdout.flush()

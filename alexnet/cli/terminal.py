@@ -1,7 +1,7 @@
 """What the commands share: tyro's parsing, JSON on standard output, all else on standard error, rank 0's voice."""
 
 import contextlib
-import json
+import io
 import math
 import os
 import sys
@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from alexnet.files import json_text
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A flag that is given or not, without a --no-... beside it."""
@@ -39,9 +41,18 @@ def rank_0_speaks() -> Iterator[None]:
         yield
 
 
+def take_any_name() -> None:
+    """Nothing; a file's name that is no text is printed as the bytes that it is, where this would end the command.
+
+    Standard error never fails: it escapes what it cannot write.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")
+
+
 def print_json(value: Any) -> None:
     """Nothing; one line of JSON on standard output, in which what is no finite number is null."""
-    print(json.dumps(_finite(value), ensure_ascii=False), flush=True)
+    print(json_text(_finite(value)), flush=True)
 
 
 def console() -> Console:

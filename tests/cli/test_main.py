@@ -1,10 +1,12 @@
 """The dispatch: exit codes, what goes to which stream, and help."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import alexnet
 from alexnet import cli
@@ -104,6 +106,22 @@ def test_only_rank_0_speaks_but_each_tells_its_errors(report, monkeypatch, capsy
 def test_json_has_no_nan(capsys):
     terminal.print_json({"loss": float("nan"), "errors": [1.0, float("inf")], "name": "é"})
     assert capsys.readouterr().out == '{"loss": null, "errors": [1.0, null], "name": "é"}\n'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_names_that_are_no_text_are_printed(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    Image.new("RGB", (40, 40), "green").save(tmp_path / name)
+    command = [sys.executable, "-m", "alexnet", "predict", "cifar10", str(tmp_path / name), "nowhere.png"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict", "PYTHONUTF8": "0"}
+    plain = subprocess.run(command, capture_output=True, env=environment)
+    assert (plain.returncode, plain.stderr) == (1, b"nowhere.png: cannot be read: No such file or directory\n")
+    assert b"caf\xe9.png" in plain.stdout
+    told = subprocess.run([*command, "--json"], capture_output=True, env=environment)
+    assert (told.returncode, told.stderr) == (1, b"")
+    first, second = [json.loads(line) for line in told.stdout.decode("utf-8").splitlines()]
+    assert first["image"] == str(tmp_path / name)
+    assert second["image"] == "nowhere.png"
 
 
 def test_a_reader_that_leaves_is_no_error():
