@@ -8,7 +8,7 @@ rival's images a second. At 1 client `over` is by how much a request's median ex
 the aim; at 64 clients the aim is a ratio of 0.85. Every answer is compared with the one that `Classifier.predict` gives
 for its picture: `wrong` counts those that differ, `refused` those that were told to come again.
 
-    python benchmarks/serve.py [--clients 1 8 64] [--seconds 15] [--rounds 3] [--threads 2] [--device auto]
+    python benchmarks/serve.py [--clients 1 8 64] [--seconds 15] [--rounds 3] [--picture 500 375] [--threads 2]
 """
 
 import argparse
@@ -62,11 +62,11 @@ for line in sys.stdin:
 """
 
 
-def draw(number: int) -> bytes:
-    """A 500×375 JPEG, noise with a photograph's spectrum."""
-    frequency = np.hypot(np.fft.fftfreq(375)[:, None], np.fft.rfftfreq(500)) + 1 / 500
-    white = np.random.default_rng(number).normal(size=(3, 375, 500))
-    noise = np.fft.irfft2(np.fft.rfft2(white) / frequency, (375, 500))
+def draw(number: int, width: int, height: int) -> bytes:
+    """A JPEG, noise with a photograph's spectrum."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) + 1 / width
+    white = np.random.default_rng(number).normal(size=(3, height, width))
+    noise = np.fft.irfft2(np.fft.rfft2(white) / frequency, (height, width))
     pixels = (120 + 55 * noise / noise.std((1, 2), keepdims=True)).clip(0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(file, "JPEG", quality=95)
@@ -161,7 +161,7 @@ def lines(root: Path, options: argparse.Namespace) -> Iterator[dict[str, object]
     """A line for each number of clients."""
     file = classifier(root / "classifier.safetensors")
     device = str(devices.choose(options.device))
-    pictures = [draw(number) for number in range(DIFFERENT)]
+    pictures = [draw(number, *options.picture) for number in range(DIFFERENT)]
     expected = [answers[0][1] for answers in Classifier.load(file, device).predict(pictures, top=1)]
     assert len({round(each, 3) for each in expected}) > DIFFERENT // 4, "answers that cannot be told apart"
     serve = ["-m", "alexnet", "serve", str(file), "--port", "0", "--device", device]
@@ -180,7 +180,12 @@ def lines(root: Path, options: argparse.Namespace) -> Iterator[dict[str, object]
         rate, median = (statistics.median(each[place] for each in results) for place in (1, 2))
         yield {
             **{"what": "serve", "clients": clients, "precision": "fp32", "device": device, "cpu": machine.processor()},
-            **{"threads": options.threads, "rounds": options.rounds, "rival_batch": 1 if clients == 1 else BATCH},
+            **{
+                "picture": "×".join(map(str, options.picture)),
+                "threads": options.threads,
+                "rounds": options.rounds,
+                "rival_batch": 1 if clients == 1 else BATCH,
+            },
             **{"rival_is": "the bare forward pass", "unit": "requests/s", "ours": round(ours["rate"], 1)},
             **{"rival": round(rate, 1), "ratio": round(ours["rate"] / rate, 3)},
             **{"p50_ms": round(1000 * ours["p50"], 1), "p99_ms": round(1000 * ours["p99"], 1)},
@@ -195,6 +200,7 @@ def main() -> None:
     parser.add_argument("--clients", nargs="*", type=int, default=[1, 8, 64])
     parser.add_argument("--seconds", type=float, default=15, help="of each round, at each number of clients")
     parser.add_argument("--rounds", type=int, default=3, help="and one before them that does not count")
+    parser.add_argument("--picture", nargs=2, type=int, default=[500, 375], help="its width and height")
     parser.add_argument("--threads", type=int, default=machine.cores())
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()

@@ -105,6 +105,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+        # With its protocol named asyncio sends small answers at once; else each would wait 40 ms for the client's word.
         listener = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
         raise InputError(f"{host} is no address to listen at ({error}); 127.0.0.1 is this machine alone.") from None
