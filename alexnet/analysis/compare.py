@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,12 @@ from alexnet import files, machine
 from alexnet.analysis import drawing
 from alexnet.analysis.embed import embed
 from alexnet.analysis.features import Features
-from alexnet.analysis.similarity import between, compared, compared_distances, memory, most_images
+from alexnet.analysis.similarity import Compared, between, compared, compared_distances, memory, most_images
 from alexnet.errors import InputError, counted
 
 _GIB = 1 << 30
+_ROUNDING = 1e-5  # of the largest dissimilarity: sums in float32
+_NEARLY = 0.01  # of it; measured responses are not so by chance
 _COUNTED = 14  # so many sets can have numbers in their cells
 
 
@@ -36,6 +38,8 @@ class Similarity:
     """float64 `[M,M]`: Spearman's correlation of the dissimilarities (one less the correlation of responses)."""
     cka: np.ndarray
     """float64 `[M,M]`: linear CKA; nan where a set has only dissimilarities."""
+    measured: Mapping[str, str]
+    """What each measured set was taken for, by its name: "responses" or "dissimilarities"."""
 
     def to_json(self) -> dict[str, Any]:
         """What `alexnet similarity --json` prints."""
@@ -50,7 +54,8 @@ class Similarity:
             for j, other in enumerate(self.names)
             if i < j
         ]
-        return {"images": self.images, "names": list(self.names), "pairs": pairs}
+        told = {"images": self.images, "names": list(self.names), "measured": dict(self.measured)}
+        return {**told, "pairs": pairs}
 
     def figure(self) -> Figure:
         """Both matrices as squares of colour, with their numbers where there is room."""
@@ -86,7 +91,7 @@ def similarity(
         split: of a prepared set; val when not given.
         stages: those to compare; by default all that a folder has, and of a run the last that is rectified.
         measured: .npy files of responses `[N, channels]` to the same images in the same order; or of dissimilarities
-            `[N,N]`, symmetric with zeros on the diagonal.
+            `[N,N]`, symmetric with zeros on the diagonal, up to a hundred-thousandth of the largest.
         out: a folder for similarity.csv, similarity.png, rank-correlations.npy, cka.npy and each set's dissimilarities.
 
     Raises:
@@ -103,22 +108,18 @@ def similarity(
             )
         images = len(opened[0]) if opened else len(_measured(measured[0]))
         _require_memory(images, sets)
-        names, kept = _names(opened, chosen, measured), []
+        names, kept, taken = _names(opened, chosen, measured), [], {}
         for name, each in zip(names, [*chosen, *measured], strict=True):
             responses = each[0].stage(each[1]) if isinstance(each, tuple) else _measured(each)
             if len(responses) != images:
                 raise InputError(f"{name} has {len(responses):,} rows, {names[0]} has {images:,}: a row an image.")
-            try:
-                if not isinstance(each, tuple) and _is_distances(responses):
-                    kept.append(compared_distances(responses))
-                    continue
-                found, matrix = compared(responses)
-            except InputError as error:
-                raise InputError(f"{name}: {error}") from None
+            found, matrix = _compared(name, responses, not isinstance(each, tuple))
             kept.append(found)
-            if out:
+            if not isinstance(each, tuple):
+                taken[name] = "dissimilarities" if matrix is None else "responses"
+            if out and matrix is not None:
                 _write_array(Path(out) / "dissimilarities" / f"{_safe(name)}.npy", matrix)
-    result = Similarity(names, images, *between(kept))
+    result = Similarity(names, images, *between(kept), taken)
     if out:
         _write(Path(out), result)
     return result
@@ -196,9 +197,30 @@ def _measured(path: str | Path) -> np.ndarray:
     return array
 
 
+def _compared(name: str, array: np.ndarray, measured: bool) -> tuple[Compared, np.ndarray | None]:
+    """What a set is compared by, and its dissimilarities; None where they are what was measured."""
+    try:
+        return (compared_distances(array), None) if measured and _is_distances(array) else compared(array)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
 def _is_distances(array: np.ndarray) -> bool:
-    square = array.ndim == 2 and array.shape[0] == array.shape[1]
-    return square and not array.diagonal().any() and bool(np.array_equal(array, array.T))
+    """Whether these are dissimilarities; an InputError where they only nearly are."""
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        return False
+    values = np.asarray(array, np.float64)
+    largest = max(values.max(), -values.min())
+    asymmetry, diagonal = float(np.abs(values - values.T).max()), float(np.abs(values.diagonal()).max())
+    if max(asymmetry, diagonal) <= _ROUNDING * largest:
+        return True
+    if asymmetry <= _NEARLY * largest:
+        raise InputError(
+            f"a square matrix that is nearly symmetric (entries differ from those opposite by up to {asymmetry:.3g}, "
+            f"the diagonal from 0 by up to {diagonal:.3g}) is neither responses nor dissimilarities: make it symmetric "
+            "with zeros on the diagonal."
+        )
+    return False
 
 
 def _names(

@@ -236,6 +236,8 @@ def _tell(result: Similarity, out: Path | None) -> None:
         alike = "–" if pair["cka"] is None else f"{pair['cka']:.3f}"
         table.add_row(escape(pair["one"]), escape(pair["other"]), f"{pair['rank_correlation']:.3f}", alike)
     terminal.console().print(table)
+    for name, kind in result.measured.items():
+        terminal.note(f"{name} was taken for {kind}")
     terminal.note(f"{result.images:,} images" + (f"; {out}" if out else "; --out FOLDER writes figure and matrices"))
 
 

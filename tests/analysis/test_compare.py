@@ -61,6 +61,7 @@ def test_the_pairs_are_those_of_the_formulas(one, tmp_path):
             else:
                 assert np.isnan(found.cka[i, j])
     pairs = found.to_json()["pairs"]
+    assert found.to_json()["measured"] == {"voxels": "responses", "judged": "dissimilarities"}
     assert len(pairs) == 10
     assert pairs[3] == {
         **{"one": "one conv1", "other": "judged", "cka": None},
@@ -182,6 +183,32 @@ def test_what_is_no_array_of_responses_is_refused(one, tmp_path):
     np.save(file, 1.0 - np.eye(IMAGES))
     with pytest.raises(InputError, match="x: all dissimilarities are equal"):
         alexnet.similarity([one], measured=[file])
+
+
+def test_dissimilarities_are_known_by_their_shape_up_to_rounding(one, tmp_path):
+    matrix, file = dissimilarities(drawn(4, 6)), tmp_path / "judged.npy"
+
+    def found(array):
+        np.save(file, array)
+        return alexnet.similarity([one], stages=["relu7"], measured=[file])
+
+    exact = found(matrix)
+    for scale, kind in ((1, np.float64), (1e-12, np.float64), (1e6, np.float32)):
+        rough = matrix * scale
+        rough[2, 5] += 1e-6 * scale
+        rough[3, 3] = -1e-6 * scale
+        other = found(rough.astype(kind))
+        assert other.measured == {"judged": "dissimilarities"}
+        assert np.array_equal(other.rank_correlations, exact.rank_correlations)
+    nearly = matrix.copy()
+    nearly[2, 5] += 0.001
+    for wrong in (nearly, 1 - matrix, (100 * matrix + 1).astype(np.uint8)):
+        with pytest.raises(InputError, match="judged: a square matrix that is nearly symmetric"):
+            found(wrong)
+    assert found(drawn(5, IMAGES)).measured == {"judged": "responses"}  # as many channels as images
+    assert found(drawn(5, IMAGES) > 0).measured == {"judged": "responses"}
+    with pytest.raises(InputError, match="judged: image 0 has a response that is not finite"):
+        found(np.where(matrix == 0, np.nan, matrix))
 
 
 def test_many_sets_are_drawn_without_numbers(tmp_path):

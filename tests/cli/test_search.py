@@ -41,6 +41,7 @@ def test_similarity(place, capsys, tmp_path):
         ["fc10", "voxels"],
     ]
     assert "24 images; --out FOLDER writes" in err
+    assert "voxels was taken for responses" in err
     code, out, _ = run(capsys, *words, "--json", "--out", tmp_path / "out", "--stage", "fc10")
     assert json.loads(out)["names"] == ["fc10", "voxels"]
     assert (tmp_path / "out" / "similarity.png").is_file()
