@@ -1,27 +1,23 @@
 """The vectors nearest to a vector (figure 4, right): exact, in bounded memory, by blocks of matrix products.
 
 Products tell which few vectors can be among the nearest: each computed distance is known to within a bound that holds
-for any order of summation. They are of bfloat16 where the processor is fast at it and many are asked for, else of
-float32; what those leave open goes to the next precision, up to float64; and differences in float64 decide.
+for any order of summation. What those of float32 leave open goes to float64; and differences in float64 decide.
 """
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import machine
 from alexnet.errors import InputError
 
 _VALUES = 1 << 22  # of one block: 16 MiB in float32; larger ones are given back to the system and cleared each time
 _ROWS = 4096  # of one block at most: the distances of two blocks are as many values
 _SAMPLE = 64  # stored vectors whose mean is the centre
-_SPARE = {torch.bfloat16: 250, torch.float32: 20, torch.float64: 20}  # candidates beyond those asked for
-_MANY = 32  # queries for which vectors are worth being rounded
+_SPARE = 20  # candidates beyond those asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +89,8 @@ def differences(query: np.ndarray, stored: np.ndarray, places: np.ndarray) -> np
 def _possible(queries: np.ndarray, stored: np.ndarray, count: int, rows: int) -> Iterator[tuple[int, np.ndarray]]:
     """Each query's number with the places (int64, ascending) among which its nearest are."""
     left = np.arange(len(queries))
-    coarse = len(queries) >= _MANY and "amx_bf16" in machine.instructions()
-    for precision in (torch.bfloat16, torch.float32, torch.float64):
-        if len(left) and count + _SPARE[precision] < len(stored) and (coarse or precision != torch.bfloat16):
+    for precision in (torch.float32, torch.float64):
+        if len(left) and count + _SPARE < len(stored):
             found = _candidates(queries[left], stored, count, rows, precision)
             for number in np.flatnonzero(found.complete):
                 places = np.sort(found.places[number, found.possible[number]])
@@ -109,21 +104,16 @@ def _bound(length: int, precision: torch.dtype) -> float:
     """b, such that a squared distance |q|² + |x|² - 2qx is computed to within b(|q|² + |x|²).
 
     A sum of d products is off by at most d u of the sum of their sizes, in any order, u being half the machine's
-    epsilon; here are two such sums, and 16 u more than cover centring and adding up. Both factors rounded to bfloat16
-    are off by its u each; their products are summed in float32.
+    epsilon; here are two such sums, and 16 u more than cover centring and adding up.
     """
-    if precision == torch.bfloat16:
-        return 1.01 * torch.finfo(precision).eps + _bound(length, torch.float32)
     return float((length + 16) * torch.finfo(precision).eps)
 
 
 def _candidates(queries: np.ndarray, stored: np.ndarray, count: int, rows: int, precision: torch.dtype) -> _Candidates:
     """What one pass over the stored vectors tells."""
     bound = _bound(queries.shape[1], precision)
-    best = _Best(len(queries), count + _SPARE[precision])
+    best = _Best(len(queries), count + _SPARE)
     shift = _centre(stored[: min(rows, _SAMPLE)])
-    rounding = _rounding if precision == torch.bfloat16 else nullcontext
-    precision = torch.float64 if precision == torch.float64 else torch.float32
     own, squares = _shifted(queries, shift, precision)
     asked, finite, every = own * -2, torch.isfinite(squares), []
     for start in range(0, len(stored), rows):
@@ -132,8 +122,7 @@ def _candidates(queries: np.ndarray, stored: np.ndarray, count: int, rows: int, 
             return _Candidates(best.places, best.places >= 0, np.zeros(len(queries), bool))
         every.append(lengths.numpy())
         # The least that |x|² - 2qx can be, up to a number that is the query's own.
-        with rounding():
-            least = asked @ block.T
+        least = asked @ block.T
         least.add_((1 - bound) * lengths)
         best.take(least.numpy(), start)
     tiny = 64 * queries.shape[1] * torch.finfo(precision).tiny  # products too small for the precision are lost
@@ -191,18 +180,6 @@ def _closer(query: np.ndarray, stored: np.ndarray, places: np.ndarray, count: in
     limit = np.partition(squares, count - 1)[count - 1] * slack + len(query) * np.finfo(np.float32).tiny
     kept: np.ndarray = places[~(squares > limit)]
     return kept
-
-
-@contextmanager
-def _rounding() -> Iterator[None]:
-    """Within the block products of float32 on the CPU may round their factors to bfloat16."""
-    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        products.fp32_precision = before
 
 
 def _centre(block: np.ndarray) -> np.ndarray | None:
