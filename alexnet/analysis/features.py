@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from alexnet import files
+from alexnet.analysis.stimuli import mapped_array
 from alexnet.config import nearest
 from alexnet.errors import InputError
 
@@ -84,10 +85,9 @@ class Features:
 
     def _mapped(self, name: str) -> np.ndarray:
         try:
-            mapped: np.ndarray = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            return mapped_array(self.path / f"{name}.npy")
+        except InputError as error:
             raise InputError(f"{self.path / name}.npy is missing or damaged ({error}); embed it anew.") from None
-        return mapped
 
 
 def partial(path: Path) -> Path:

@@ -460,4 +460,7 @@ def test_what_cannot_be_asked_is_told(run, folder, array, tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(InputError, match="neither a folder nor an array file"):
         alexnet.embed(run, tmp_path / "objects.npy", out)
+    np.savez(tmp_path / "several.npz", np.zeros((1, 8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match=r"neither a folder nor an array file.*is an .npz archive; save the array"):
+        alexnet.embed(run, tmp_path / "several.npz", out)
     assert not out.exists()
