@@ -8,6 +8,7 @@ themselves.
 import importlib.util
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,35 +45,83 @@ def wanted(count: int) -> bool:
     return True
 
 
+@dataclass(frozen=True, eq=False)
+class Index:
+    """An index in memory: opened once, it may be searched from many threads."""
+
+    stored: np.ndarray
+    """real `[N,d]`: the vectors that it is of; those that it names are read."""
+    _lists: Any
+
+    @classmethod
+    def open(cls, path: Path, stored: np.ndarray) -> "Index":
+        """The index in the file `path`, made where there is none, a damaged one, or one of other vectors.
+
+        Its recall is told of on standard error: the share of the six nearest, of a hundred of the stored vectors, that
+        it finds.
+
+        Args:
+            stored: real `[N,d]`, an array or a memory map; read in blocks.
+
+        Raises:
+            InputError: faiss is not installed.
+        """
+        faiss, mark = _faiss(), _mark(stored)
+        lists, recall = _read(faiss, path, mark) or _made(faiss, path, mark, stored)
+        print(
+            f"alexnet: searched by index: it finds {recall['found']:.1%} of the {recall['count']} nearest of "
+            f"{recall['queries']} of its own vectors; --search exact compares all.",
+            file=sys.stderr,
+        )
+        return cls(stored, lists)
+
+    def nearest(self, queries: np.ndarray, count: int) -> Neighbours:
+        """The `count` nearest stored vectors that the index names to each of real `[Q,d]`, at their exact distances.
+
+        Raises:
+            InputError: the vectors have another length, or a value is not finite.
+        """
+        if queries.ndim != 2 or queries.shape[1] != self.stored.shape[1]:
+            raise InputError(
+                f"queries {list(queries.shape)} and stored vectors {list(self.stored.shape)} need one length."
+            )
+        if not np.isfinite(queries).all():
+            raise InputError("a vector has a value that is not finite; only finite ones have neighbours.")
+        return _named(self._lists, queries, self.stored, count)
+
+
 def search(path: Path, queries: np.ndarray, stored: np.ndarray, count: int) -> Neighbours:
-    """The `count` nearest stored vectors that the index in the file `path` names, at their exact distances.
+    """What the index in the file `path` finds, opened for these queries alone; errors as for `Index`."""
+    return Index.open(path, stored).nearest(queries, count)
 
-    The index is made where there is none, or one of other vectors; its recall is told of on standard error: the share
-    of the six nearest, of a hundred of the stored vectors, that it finds.
 
-    Args:
-        queries, stored: real `[Q,d]` and `[N,d]`; `stored` is read in blocks.
+def _note(path: Path) -> Path:
+    """Beside the index: which vectors it is of, and its recall."""
+    return path.with_name(path.name + ".json")
 
-    Raises:
-        InputError: faiss is not installed, or the vectors have different lengths.
-    """
-    if queries.shape[1] != stored.shape[1]:
-        raise InputError(f"queries {list(queries.shape)} and stored vectors {list(stored.shape)} need one length.")
-    faiss, note = _faiss(), path.with_name(path.name + ".json")
-    mark = _mark(stored)
-    if not path.is_file() or not note.is_file() or files.read_json(note)["vectors"] != mark:
-        print(f"alexnet: making an index of {len(stored):,} vectors in {path}.", file=sys.stderr)
-        index = _build(faiss, stored)
-        with files.write_aside(path) as aside:
-            faiss.write_index(index, str(aside))
-        files.write_json(note, {"vectors": mark, "recall": _recall(index, stored)})
-    told = files.read_json(note)["recall"]
-    print(
-        f"alexnet: searched by index: it finds {told['found']:.1%} of the {told['count']} nearest of "
-        f"{told['queries']} of its own vectors; --search exact compares all.",
-        file=sys.stderr,
-    )
-    return _named(faiss.read_index(str(path)), queries, stored, count)
+
+def _read(faiss: Any, path: Path, mark: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    """The index with its recall, or nothing where there is none of these vectors that can be read."""
+    if not path.is_file() or not _note(path).is_file():
+        return None
+    try:
+        note = files.read_json(_note(path))
+        if note["vectors"] != mark:
+            return None
+        recall = {name: note["recall"][name] + 0 for name in ("queries", "count", "found")}  # numbers
+        return faiss.read_index(str(path)), recall
+    except (InputError, KeyError, TypeError, RuntimeError, MemoryError):  # the last two are faiss's
+        return None
+
+
+def _made(faiss: Any, path: Path, mark: dict[str, Any], stored: np.ndarray) -> tuple[Any, dict[str, Any]]:
+    print(f"alexnet: making an index of {len(stored):,} vectors in {path}.", file=sys.stderr)
+    lists = _build(faiss, stored)
+    with files.write_aside(path) as aside:
+        faiss.write_index(lists, str(aside))
+    recall = _recall(lists, stored)
+    files.write_json(_note(path), {"vectors": mark, "recall": recall})
+    return lists, recall
 
 
 def _faiss() -> Any:

@@ -76,8 +76,10 @@ def neighbours(
         source: for the picture: where the images of the features are now, if they have moved.
 
     Raises:
-        InputError: features, classifier or source cannot be read, or are others than recorded.
+        InputError: features, classifier or source cannot be read, or are others than recorded; or `count` is below 1.
     """
+    if count < 1:
+        raise InputError(f"count is {count}; at least one neighbour is asked for.")
     opened, asked = _open(features), _below(images)
     name = _stage(opened, stage)
     if out:

@@ -11,6 +11,7 @@ import alexnet
 from alexnet.analysis import index
 from alexnet.analysis.codes import Settings
 from alexnet.analysis.features import Features
+from alexnet.analysis.neighbours import nearest
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
@@ -179,6 +180,10 @@ def test_what_cannot_be_searched_is_refused(features, tmp_path):
         alexnet.neighbours(features, tmp_path / "x.png")
     with pytest.raises(InputError, match="is no folder of features"):
         alexnet.neighbours(tmp_path, tmp_path / "x.png")
+    for method in ("auto", "exact", "index"):
+        for count in (0, -1):
+            with pytest.raises(InputError, match=f"count is {count}; at least one neighbour"):
+                alexnet.neighbours(features, tmp_path / "x.png", count, stage=STAGE, method=method)
 
 
 def test_beyond_a_million_an_index_whose_distances_are_exact(features, folder, tmp_path, monkeypatch, capsys):
@@ -216,8 +221,45 @@ def test_recall_of_a_coarse_index_is_below_one_and_what_it_names_has_exact_dista
         exact = np.sqrt(((stored[places].astype(np.float64) - query) ** 2).sum(1))
         np.testing.assert_allclose(distances, exact, rtol=1e-12)
         assert (np.diff(distances) >= 0).all()
+
+
+def test_an_index_is_opened_once_and_searched_often(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("faiss")
+    stored = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    opened = index.Index.open(tmp_path / "stage.faiss", stored)
+    assert capsys.readouterr().err.count("searched by index") == 1
+    monkeypatch.setattr(index.files, "read_json", lambda path: pytest.fail("read again"))
+    for some in (stored[:3], stored[7:8]):
+        found, exact = opened.nearest(some, 3), nearest(some, stored, 3)
+        assert found.indices.tolist() == exact.indices.tolist()
+        assert found.distances.tolist() == exact.distances.tolist()
+    assert capsys.readouterr().err == ""
     with pytest.raises(InputError, match="need one length"):
-        index.search(tmp_path / "stage.faiss", queries[:, :7], stored, 4)
+        opened.nearest(stored[:2, :4], 4)
+    for value in (np.nan, np.inf):
+        with pytest.raises(InputError, match="a value that is not finite; only finite ones have neighbours"):
+            opened.nearest(np.full((1, 5), value, np.float32), 4)
+
+
+@pytest.mark.parametrize("name", ["stage.faiss", "stage.faiss.json"])
+def test_a_damaged_index_counts_as_none(tmp_path, capsys, name):
+    pytest.importorskip("faiss")
+    stored = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    path, file = tmp_path / "stage.faiss", tmp_path / name
+    exact = nearest(stored[:4], stored, 3)
+    index.Index.open(path, stored)
+    whole = file.read_bytes()
+    for damaged in (whole[:-200], whole[:7], b"", b'{"vectors": 1}', b"[]"):
+        file.write_bytes(damaged)
+        capsys.readouterr()
+        found = index.Index.open(path, stored).nearest(stored[:4], 3)
+        assert "making an index of 300 vectors" in capsys.readouterr().err
+        assert found.indices.tolist() == exact.indices.tolist()
+    note = json.loads((tmp_path / "stage.faiss.json").read_text())
+    note["recall"]["found"] = "many"
+    (tmp_path / "stage.faiss.json").write_text(json.dumps(note))
+    index.Index.open(path, stored)
+    assert "making an index" in capsys.readouterr().err
 
 
 def test_without_faiss_all_are_compared_and_it_is_said(features, folder, monkeypatch, capsys):
