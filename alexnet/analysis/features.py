@@ -53,12 +53,18 @@ class Features:
         described = files.read_json(path / "features.json")
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise InputError(f"{path} has another format than this version reads ({FORMAT}); embed it anew.")
-        stages = tuple(entry["name"] for entry in described["stages"])
         paths, labels = read_images(path)
-        found = cls(path, stages, paths, labels, described)
-        for entry in described["stages"]:
-            shape, mapped = (described["images"], *entry["shape"]), found._mapped(entry["name"])
-            if len(paths) != described["images"] or mapped.shape != shape or mapped.dtype != described["type"]:
+        try:
+            images, kept = described["images"], np.dtype(described["type"])
+            shapes = {str(entry["name"]): (images, *entry["shape"]) for entry in described["stages"]}
+        except (KeyError, TypeError):
+            raise InputError(
+                f"{path / 'features.json'} is damaged: it lacks what it should tell; embed it anew."
+            ) from None
+        found = cls(path, tuple(shapes), paths, labels, described)
+        for name, shape in shapes.items():
+            mapped = found._mapped(name)
+            if len(paths) != images or mapped.shape != shape or mapped.dtype != kept:
                 raise InputError(f"{path} is damaged: its files disagree on images or shapes; embed it anew.")
         return found
 

@@ -53,6 +53,17 @@ def test_damage_is_told(folder):
     damaged("images.csv", b"a,b\n1,2\n", "images.csv is missing or damaged")
     described = json.loads((folder / "features.json").read_text())
     damaged("features.json", json.dumps({**described, "format": 9}).encode(), "another format")
+    bare = {name: value for name, value in described.items() if name != "type"}
+    wrong = (
+        {**described, "stages": ["fc10"]},
+        {**described, "type": "f99"},
+        {**described, "stages": [{"name": "fc10"}]},
+    )
+    for value in ({"format": 1}, bare, *wrong, {**described, "stages": 3}):
+        damaged("features.json", json.dumps(value).encode(), r"features\.json is damaged: .* embed it anew")
+    for value in ([], 3, {**described, "format": "1"}):
+        damaged("features.json", json.dumps(value).encode(), "another format")
+    damaged("features.json", json.dumps({**described, "images": "5"}).encode(), "its files disagree")
     assert len(Features.open(folder)) == 5
 
 
