@@ -50,7 +50,7 @@ def read_npz(path: Path) -> Weights:
     for name, (shape, dtype) in headers.items():
         require_floating(dtype, name, path)
         held[name] = Held(shape, partial(_array, path, members[name].filename, shape, dtype))
-    return Weights(held, described)
+    return Weights(held, described, reversed_channels=bool(described))  # Caffe's order, as export writes it
 
 
 def read_npy(path: Path) -> Weights:

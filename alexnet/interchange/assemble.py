@@ -93,7 +93,7 @@ def _described(weights: Weights, request: Request) -> Assembled:
     expected |= {"mean": (3, described.size, described.size), "covariance": (3, 3)}
     require(expected, {name: held.shape for name, held in weights.tensors.items()}, str(path))
     first = next(row.name for row in described.network.table() if isinstance(row, rows.Convolution))
-    state = _state(path, weights.tensors, first if path.suffix == ".npz" else "")
+    state = _state(path, weights.tensors, first if weights.reversed_channels else "")
     statistics = Statistics(state.pop("mean"), state.pop("covariance").double())
     classes, network, notes = described.classes, described.network, ["an export of this package, as it was"]
     if request.classes:

@@ -36,7 +36,9 @@ class Weights:
 
     tensors: Mapping[str, Held]
     described: str = ""
-    """The description of a classifier, JSON, where the file was exported from one; its channels are then known."""
+    """The description of a classifier, JSON, where the file was exported from one."""
+    reversed_channels: bool = False
+    """Of an export: whether the kernels that read the images take blue, green, red. Other files do not say."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Fields of AlexNetConfig that the file itself states (a .caffemodel's norms and their places)."""
     told: tuple[str, ...] = ()

@@ -38,9 +38,9 @@ def data(tmp_path, photographs):
     return prepare(tmp_path / "pictures", tmp_path / "prepared", holdout=1 / 3).path
 
 
-@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.onnx"])
+@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.NPZ", "a.onnx", "a.ONNX"])
 def test_exported_and_imported_is_the_same_file(saved, tmp_path, photographs, name):
-    if name == "a.onnx":
+    if name.lower() == "a.onnx":
         pytest.importorskip("onnxruntime")
         pytest.importorskip("google.protobuf")
     found = export(saved, tmp_path / name, data=photographs)
