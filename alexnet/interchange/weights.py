@@ -41,18 +41,6 @@ class Weights:
     """Of an export: whether the kernels that read the images take blue, green, red. Other files do not say."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Fields of AlexNetConfig that the file itself states (a .caffemodel's norms and their places)."""
-    told: tuple[str, ...] = ()
-    """Sentences for people on what was found."""
-
-
-def held(array: np.ndarray, name: str, where: object) -> Held:
-    """An array in memory as a tensor of a file.
-
-    Raises:
-        InputError: it does not hold floating numbers.
-    """
-    require_floating(array.dtype, name, where)
-    return Held(tuple(array.shape), lambda: array)
 
 
 def require_floating(dtype: np.dtype[Any], name: str, where: object) -> None:
