@@ -15,7 +15,8 @@ from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 
 _LETTERS = 18
-_DRAWN = 12  # rows of a figure at most
+DRAWN = 12
+"""Rows of a figure at most."""
 
 Read = Callable[[int], np.ndarray]
 """uint8 `[S,S,3]`: the image of a row of the features."""
@@ -89,7 +90,7 @@ def figure(rows: Sequence[tuple[str, np.ndarray, Sequence[int]]], labels: Sequen
         rows: for each image its name, its pixels uint8 `[S,S,3]`, and the rows of its nearest.
         labels: the classes by row; "" where there are none.
     """
-    rows = rows[:_DRAWN]
+    rows = rows[:DRAWN]
     most = max((len(places) for _, _, places in rows), default=0)
     drawn = drawing.figure(1.3 * (most + 1) + 0.2, 0.2 + 1.5 * max(1, len(rows)))
     grid = drawn.add_gridspec(max(1, len(rows)), most + 2, width_ratios=[1, 0.12, *[1] * most])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,23 +87,39 @@ def neighbours(
         drawing.require_kind(Path(out))
     loaded = _classifier(opened, classifier, device)
     shown = showing(opened.described, loaded)
-    names, pixels = _names(asked), [_pixels(image, shown) for image in asked]
-    good = [each for each in pixels if isinstance(each, np.ndarray)]
-    found = _search(opened, name, vectors(loaded, good, name), count, method)
-    rows = iter(zip(found.indices.tolist(), found.distances.tolist(), strict=True))
+    rows, errors, first = _answered(loaded, shown, asked, name)
+    found = _search(opened, name, rows, count, method)
+    near = iter(zip(found.indices.tolist(), found.distances.tolist(), strict=True))
     results, drawn = [], []
-    for image, each in zip(names, pixels, strict=True):
-        if isinstance(each, str):
-            results.append(Found(image, error=each))
+    for number, image in enumerate(_names(asked)):
+        if number in errors:
+            results.append(Found(image, error=errors[number]))
             continue
-        places, distances = next(rows)
-        near = tuple((opened.paths[i], distance) for i, distance in zip(places, distances, strict=True))
-        results.append(Found(image, near, tuple(opened.labels[i] for i in places)))
-        drawn.append((image, each, places))
+        places, distances = next(near)
+        paths = tuple((opened.paths[i], distance) for i, distance in zip(places, distances, strict=True))
+        results.append(Found(image, paths, tuple(opened.labels[i] for i in places)))
+        drawn += [(image, first[number], places)] if number in first else []
     if out:
         read = retrieved.reader(opened.described, opened.paths, shown, source)
         drawing.save(retrieved.figure(drawn, _words(opened, loaded), read), Path(out))
     return results
+
+
+def _answered(
+    classifier: Classifier, shown: Showing, asked: Sequence[Query], stage: str
+) -> tuple[np.ndarray, dict[int, str], dict[int, np.ndarray]]:
+    """The vectors `[Q,d]` of those that can be read; why others cannot, by place; the pixels of the first to be drawn.
+
+    A block of images is in memory at a time.
+    """
+    parts, errors, first = list[np.ndarray](), dict[int, str](), dict[int, np.ndarray]()
+    for start in range(0, len(asked), BATCH):
+        block = {number: _pixels(image, shown) for number, image in enumerate(asked[start : start + BATCH], start)}
+        errors |= {number: each for number, each in block.items() if isinstance(each, str)}
+        good = {number: each for number, each in block.items() if isinstance(each, np.ndarray)}
+        parts += [vectors(classifier, [*good.values()], stage)] if good else []
+        first |= dict(islice(good.items(), retrieved.DRAWN - len(first)))
+    return np.concatenate(parts) if parts else vectors(classifier, [], stage), errors, first
 
 
 def vectors(classifier: Classifier, pixels: Sequence[np.ndarray], stage: str) -> np.ndarray:

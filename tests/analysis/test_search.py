@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import alexnet
-from alexnet.analysis import index
+from alexnet.analysis import index, search
 from alexnet.analysis.codes import Settings
 from alexnet.analysis.features import Features
 from alexnet.analysis.neighbours import nearest
@@ -66,6 +67,44 @@ def test_folders_arrays_and_what_cannot_be_read(features, folder, tmp_path):
     assert (found[1].image, found[1].neighbours[0]) == ("image 2", ("light/01.png", 0.0))
     assert [each.neighbours[0][0] for each in found[2:]] == [f"dark/{i:02}.png" for i in range(0, 60, 2)]
     assert alexnet.neighbours(features, [tmp_path / "text.png"], stage=STAGE)[0].error
+
+
+def test_a_block_of_queries_is_in_memory_at_a_time(features, folder, tmp_path, monkeypatch):
+    """And of those before it the twelve pictures at most that are drawn."""
+    (tmp_path / "queries").mkdir()
+    for number in range(30):
+        shutil.copy(folder / ("light" if number % 2 else "dark") / f"{number:02}.png", tmp_path / "queries")
+    for number in (3, 4, 5, 18):
+        (tmp_path / "queries" / f"{number:02}.png").write_text("no picture")
+    alive, most, rows = weakref.WeakSet(), [], []
+
+    class Pixels(np.ndarray):
+        def __hash__(self):
+            return id(self)
+
+    def spied(image, shown):
+        found = real(image, shown)
+        if isinstance(found, np.ndarray):
+            found = found.view(Pixels)
+            alive.add(found)
+        most.append(len(alive))
+        return found
+
+    real = search._pixels
+    monkeypatch.setattr(search, "_pixels", spied)
+    monkeypatch.setattr(search, "BATCH", 2)
+    drawn = search.retrieved.figure
+    monkeypatch.setattr(search.retrieved, "figure", lambda some, *rest: rows.extend(some) or drawn(some, *rest))
+    found = alexnet.neighbours(features, tmp_path / "queries", 1, stage=STAGE, out=tmp_path / "near.png")
+    assert [each.error is not None for each in found] == [number in (3, 4, 5, 18) for number in range(30)]
+    for each in found:
+        assert each.error or each.neighbours[0][0][-6:] == each.image[-6:]
+        assert each.error or each.neighbours[0][1] == 0
+    assert max(most) <= 12 + 2 * 2
+    assert [image[-6:-4] for image, _, _ in rows] == [f"{n:02}" for n in range(15) if n not in (3, 4, 5)]
+    for image, pixels, _ in rows:
+        with Image.open(image) as query:
+            assert pixels.mean() == pytest.approx(np.asarray(query).mean(), abs=3)
 
 
 @pytest.mark.parametrize(
