@@ -126,6 +126,7 @@ def test_memory_keeps_to_what_is_said(monkeypatch):
         < similarity.memory(similarity.most_images(10**9, 5) + 1, 5)
     )
     assert similarity.most_images(0, 5) == 0
+    assert similarity.most_images(10**9, 2) // 10 == 349  # as `similarity` and its command tell
 
 
 def test_half_precision_maps(tmp_path):
