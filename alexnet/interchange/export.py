@@ -25,13 +25,13 @@ from alexnet.model.network import Network
 
 Format = Literal["safetensors", "torchvision", "caffe", "onnx"]
 
-_SUFFIXES: dict[str, Format] = {
-    ".safetensors": "safetensors",
-    ".pth": "torchvision",
-    ".pt": "torchvision",
-    ".npz": "caffe",
-    ".onnx": "onnx",
+_SUFFIXES: dict[Format, tuple[str, ...]] = {
+    "safetensors": (".safetensors",),
+    "torchvision": (".pth", ".pt", ".safetensors"),
+    "caffe": (".npz",),
+    "onnx": (".onnx",),
 }
+"""What a file of each format may be called; a suffix alone means the first format that has it."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,9 @@ def export(
         InputError: the format does not fit, there are no pictures to check on, or a check fails.
     """
     file = Path(file)
-    kind = format or _SUFFIXES.get(file.suffix.lower())
-    if kind is None:
-        raise InputError(f"{file} has a suffix that names no format: {', '.join(_SUFFIXES)}; or give --format.")
+    kind = _format(file, format)
     if stages and kind != "onnx":
         raise InputError(f"stages are outputs of an ONNX file; {kind} holds weights alone.")
-    if format == "torchvision" and file.suffix.lower() not in (".pth", ".pt", ".safetensors"):
-        raise InputError(f"{file}: a state dict goes into .pth, .pt or .safetensors.")
     classifier = Classifier.load(run, "cpu", best)
     source = Path(data) if data else pictures.own_set(run)
     cost = _cost(classifier, source, progress) if half else None
@@ -117,6 +113,20 @@ def export(
             _write_weights(aside, file, classifier, kind, half)
         size = aside.stat().st_size
     return Exported(file, kind, size, checked, cost, _notes(classifier, kind))
+
+
+def _format(file: Path, asked: Format | None) -> Format:
+    """The format asked for, or the one that the suffix means."""
+    suffix = file.suffix.lower()
+    if asked:
+        if suffix not in _SUFFIXES[asked]:
+            raise InputError(f"{file}: the format {asked} goes into {' or '.join(_SUFFIXES[asked])}; name it so.")
+        return asked
+    for format, suffixes in _SUFFIXES.items():
+        if suffix in suffixes:
+            return format
+    known = sorted({suffix for suffixes in _SUFFIXES.values() for suffix in suffixes})
+    raise InputError(f"{file} has a suffix that names no format; a file is called {', '.join(known)}.")
 
 
 def _write_onnx(

@@ -111,7 +111,10 @@ def test_float16_is_measured_on_the_validation_split(saved, tmp_path, data, name
         ("a.npz", {"half": True}, "what float16 costs is measured: give --data"),
         ("a.npz", {"stages": ["relu7"]}, "stages are outputs of an ONNX file; caffe holds weights alone"),
         ("a.pth", {}, "the network has two towers and torchvision's alexnet has one"),
-        ("a.npz", {"format": "torchvision"}, "a state dict goes into .pth"),
+        ("a.npz", {"format": "torchvision"}, "the format torchvision goes into .pth or .pt or .safetensors"),
+        ("a.safetensors", {"format": "caffe"}, "the format caffe goes into .npz; name it so"),
+        ("a.pth", {"format": "onnx"}, "the format onnx goes into .onnx"),
+        ("a", {"format": "safetensors"}, "the format safetensors goes into .safetensors"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(saved, tmp_path, name, settings, message):
