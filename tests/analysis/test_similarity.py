@@ -126,7 +126,11 @@ def test_memory_keeps_to_what_is_said(monkeypatch):
         < similarity.memory(similarity.most_images(10**9, 5) + 1, 5)
     )
     assert similarity.most_images(0, 5) == 0
-    assert similarity.most_images(10**9, 2) // 10 == 349  # as `similarity` and its command tell
+
+
+def test_memory_is_what_the_help_says():
+    assert similarity.most_images(10**9, 2) == pytest.approx(3490, abs=5)
+    assert similarity.memory(2000, 10) == pytest.approx(0.7e9, rel=0.01)
 
 
 def test_half_precision_maps(tmp_path):
