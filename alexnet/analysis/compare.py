@@ -58,7 +58,7 @@ class Similarity:
         return {**told, "pairs": pairs}
 
     def figure(self) -> Figure:
-        """Both matrices as squares of colour, with their numbers where there is room."""
+        """Both matrices as squares of colour, 0..1 or, with a value below, -1..1; with numbers where there is room."""
         side = 2.2 + 0.5 * min(len(self.names), 20)
         drawn = drawing.figure(2 * side, side)
         panels = (("Dissimilarities, rank correlation", self.rank_correlations), ("Linear CKA", self.cka))
@@ -257,7 +257,9 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 
 
 def _cells(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:
-    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    # A correlation below zero is no weaker version of none: red, and white between.
+    signed = bool((values < 0).any())
+    axes.imshow(values, cmap="RdBu" if signed else "Blues", vmin=-1 if signed else 0, vmax=1, interpolation="nearest")
     shown = [drawing.cut(name, 24) for name in names]
     axes.set_xticks(range(len(names)), shown, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
     axes.set_yticks(range(len(names)), shown, parse_math=False)
@@ -267,5 +269,5 @@ def _cells(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:
     if len(names) <= _COUNTED:
         for (row, column), value in np.ndenumerate(values):
             text = f"{value:.2f}" if np.isfinite(value) else "–"
-            ink = "white" if value > 0.6 else drawing.INK
+            ink = "white" if abs(value) > 0.6 else drawing.INK
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=ink)

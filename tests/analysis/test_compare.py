@@ -211,6 +211,18 @@ def test_dissimilarities_are_known_by_their_shape_up_to_rounding(one, tmp_path):
         found(np.where(matrix == 0, np.nan, matrix))
 
 
+def test_correlations_below_zero_are_of_another_colour():
+    values = np.array([[1, -0.8], [-0.8, 1]])
+    figure = compare.Similarity(("a", "b"), 9, values, abs(values), {}).figure()
+    (ranks,), (alignment,) = (axes.images for axes in figure.axes)
+    assert (ranks.get_clim(), alignment.get_clim()) == ((-1, 1), (0, 1))
+    red, _, blue, _ = ranks.to_rgba(values)[0, 1]
+    assert red > 2 * blue
+    assert figure.axes[0].texts[1].get_color() == "white"
+    same = compare.Similarity(("a", "b"), 9, abs(values), np.full((2, 2), np.nan), {}).figure()
+    assert [axes.images[0].get_clim() for axes in same.axes] == [(0, 1), (0, 1)]
+
+
 def test_many_sets_are_drawn_without_numbers(tmp_path):
     stages = {f"stage{i}": drawn(i, 6) for i in range(16)}
     figure = alexnet.similarity([write(tmp_path / "many", stages)]).figure()
