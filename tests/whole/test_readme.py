@@ -1,7 +1,9 @@
 """README: its commands run as they are printed, in order, on a few pictures; its tree names what there is."""
 
+import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,8 @@ def pictures(folder):
     rng = np.random.default_rng(0)
     for number in range(60):
         name = "dark" if number % 2 == 0 else "light"
-        pixels = rng.integers(0, 100, (48, 64, 3)) + (150 if name == "light" else 0)
+        wrong = number % 5 == 4  # some labels are, so that there are errors to calibrate by
+        pixels = rng.integers(0, 100, (48, 64, 3)) + (150 if (name == "light") != wrong else 0)
         place = folder / name / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(place)
@@ -40,10 +43,25 @@ def test_the_commands_run_in_order(tmp_path):
     path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for command in COMMANDS:
+        if command.startswith("alexnet serve"):
+            serve(command.replace("8321", "0"), tmp_path, environment)
+            continue
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (tmp_path / "runs" / "first" / "report.html").is_file()
     assert (tmp_path / "runs" / "third" / "weights.safetensors").is_file()
+
+
+def serve(command, folder, environment):
+    """Serves until it says that it is ready, then ends by Ctrl-C, as the page tells people to."""
+    if importlib.util.find_spec("fastapi") is None:
+        return
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {command}"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout.readline().startswith("alexnet serves ")
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) in (0, 130)
 
 
 def test_it_shows_every_command():
