@@ -1,6 +1,6 @@
 # make demo    the main job on real photographs, in its own virtual environment
 # make test    every test        make check   format, lint, types
-# make bench   images/s beside rivals             make gpu HOURS=2   all that waits for a GPU, resumable
+# make bench   speeds beside rivals               make gpu HOURS=2   all that waits for a GPU, resumable
 # make clean   removes what the above made, the environment too
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -34,6 +34,9 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/neighbours.py
+	$(BIN)/python benchmarks/serve.py
 
 gpu: $(VENV)/.dev
 	$(BIN)/python benchmarks/gpu.py --hours $(HOURS) --out results/gpu

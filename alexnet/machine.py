@@ -20,6 +20,13 @@ import alexnet
 # What needs it, the module that shows that it is there, and the extra that brings it.
 _EXTRAS = (
     ("the demo's photographs (make demo)", "elpv_dataset", "demo"),
+    ("the rivals (alexnet baseline)", "kornia", "baselines"),
+    ("searches for settings (alexnet sweep --search)", "optuna", "sweep"),
+    ("neighbours among over a million vectors", "faiss", "search"),
+    ("ONNX (alexnet export, alexnet import)", "onnxruntime", "onnx"),
+    ("Caffe's files (alexnet import)", "google.protobuf", "caffe"),
+    ("serving (alexnet serve)", "fastapi", "serve"),
+    ("the notebooks", "nbclient", "teach"),
     ("the tests (make test)", "pytest", "dev"),
     ("format, lint and types (make check)", "ruff", "dev"),
 )
@@ -106,9 +113,16 @@ def doctor(folder: Path | str = ".") -> dict[str, Any]:
         "missing": [
             {"for": purpose, "module": module, "command": f"pip install 'alexnet[{extra}]'"}
             for purpose, module, extra in _EXTRAS
-            if importlib.util.find_spec(module) is None
+            if not _present(module)
         ],
     }
+
+
+def _present(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that a module is of
+        return False
 
 
 def _devices() -> list[dict[str, Any]]:
