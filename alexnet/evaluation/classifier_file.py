@@ -7,6 +7,7 @@ The JSON object is a `Description` with sorted keys: no date, path or host, so t
 import dataclasses
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,23 +142,33 @@ def find(source: str | Path, best: bool = False) -> Path:
     raise InputError(f"{source} is neither a run folder nor a classifier file{known}.")
 
 
-def _described(path: Path, text: str) -> Description:
+def parsed(path: Path, text: str, defaults: list[str]) -> Description:
+    """The description that the JSON `text` of a file gives; fields that it lacks are added to `defaults`.
+
+    Raises:
+        InputError: it is damaged, of a newer format, or contradicts itself.
+    """
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path}: its description is not valid JSON ({error}); take another copy.") from None
     number = data.pop("format", None) if isinstance(data, dict) else None
     if not isinstance(number, int) or number > FORMAT:
         raise InputError(f"{path} has format {number}; this alexnet reads up to {FORMAT}: upgrade the package.")
-    defaults: list[str] = []
     described: Description = config.from_json(Description, data, str(path), defaults)
     if described.network.classes != len(described.classes):
         names = counted(len(described.classes), "class", "classes")
         raise InputError(f"{path} names {names} for {described.network.classes} outputs.")
     if described.views.crop != described.network.input:
         raise InputError(f"{path} cuts views of {described.views.crop} for inputs of {described.network.input}.")
-    if not described.temperature > 0:
-        raise InputError(f"{path} has temperature {described.temperature}; it must be above 0.")
+    if not (math.isfinite(described.temperature) and described.temperature > 0):
+        raise InputError(f"{path} has temperature {described.temperature}; it must be above 0 and finite.")
+    return described
+
+
+def _described(path: Path, text: str) -> Description:
+    defaults: list[str] = []
+    described = parsed(path, text, defaults)
     if defaults:
         print(f"alexnet: {path} does not say {', '.join(defaults)}; taking the defaults.", file=sys.stderr)
     return described

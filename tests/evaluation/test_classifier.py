@@ -113,6 +113,7 @@ def changed(path, **values):
         ({"classes": [{"name": "a", "words": ""}]}, "names 1 class for 7 outputs"),
         ({"size": 64}, r"tensor 'mean' is \[3, 32, 32\]; \[3, 64, 64\] was expected"),
         ({"temperature": 0.0}, "temperature 0.0; it must be above 0"),
+        ({"temperature": float("inf")}, "temperature inf; it must be above 0 and finite"),
     ],
 )
 def test_a_wrong_description_is_named(saved, values, sentence):

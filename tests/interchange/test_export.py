@@ -69,6 +69,25 @@ def test_caffes_blobs_read_blue_first(saved, tmp_path):
         assert json.loads(str(arrays["alexnet"]))["commit"] == "abc"
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperature": float("inf")}, "temperature inf; it must be above 0 and finite"),
+        ({"size": 5000}, "takes pictures of 5000; 1 to 4096 are possible"),
+        ({"classes": []}, "names 0 classes for 3 outputs"),
+        ({"format": 2}, "format 2; this alexnet reads up to 1"),
+    ],
+)
+def test_a_description_that_cannot_be_is_refused(saved, tmp_path, values, message):
+    export(saved, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        held = dict(arrays)
+    held["alexnet"] = np.array(json.dumps(json.loads(str(held["alexnet"])) | values))
+    np.savez(tmp_path / "a.npz", **held)
+    with pytest.raises(InputError, match=message):
+        import_weights(tmp_path / "a.npz", tmp_path / "run")
+
+
 def test_the_onnx_file_is_checked_on_real_pictures(saved, tmp_path, photographs, data):
     pytest.importorskip("onnxruntime")
     found = export(saved, tmp_path / "a.onnx", data=photographs, stages=["relu7"])
