@@ -56,6 +56,7 @@ class Codes:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(f"{path} has another format than this version reads ({FORMAT}); fit the codes anew.")
         paths, labels = read_images(path)
+        _require_whole(path / "codes.json", data)
         try:
             packed = np.load(path / "codes.npy", allow_pickle=False)
             coder = _coder(load_file(path / "coder.safetensors"))
@@ -116,6 +117,15 @@ def codes(
     fitted = {"settings": asdict(settings), "epochs": [each._asdict() for each in history]}
     files.write_json(out / "codes.json", {"format": FORMAT, "bits": settings.bits, **asked, "fitted": fitted})
     return Codes.open(out)
+
+
+def _require_whole(file: Path, data: dict[str, Any]) -> None:
+    """Nothing, if codes.json holds all that `Codes` says, of its kind."""
+    for name, kind in (("stage", str), ("features", dict), ("fitted", dict)):
+        if name not in data:
+            raise InputError(f"{file} is damaged: it lacks {name}; fit the codes anew.")
+        if not isinstance(data[name], kind) or (name == "fitted" and {"settings", "epochs"} - {*data[name]}):
+            raise InputError(f"{file} is damaged: {name} is {str(data[name])[:40]}; fit the codes anew.")
 
 
 def _tensors(coder: Coder) -> dict[str, Any]:

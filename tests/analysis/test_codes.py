@@ -220,6 +220,20 @@ def test_what_a_kill_left_is_written_over_and_strangers_files_are_not(features, 
     assert (tmp_path / "other" / "thesis.txt").read_text() == "dear"
 
 
+def test_a_damaged_description_is_told_of(features, tmp_path):
+    codes(features, tmp_path / "codes", settings=QUICK)
+    file = tmp_path / "codes" / "codes.json"
+    whole = json.loads(file.read_text())
+    for name in ("stage", "features", "fitted"):
+        file.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+        with pytest.raises(InputError, match=f"codes.json is damaged: it lacks {name}; fit the codes anew"):
+            Codes.open(tmp_path / "codes")
+    for name, value in (("stage", 7), ("features", None), ("fitted", []), ("fitted", {"epochs": []})):
+        file.write_text(json.dumps({**whole, name: value}))
+        with pytest.raises(InputError, match=f"codes.json is damaged: {name} is"):
+            Codes.open(tmp_path / "codes")
+
+
 @pytest.mark.parametrize("name", ["codes.npy", "coder.safetensors", "images.csv"])
 def test_damaged_codes_are_told_of(features, tmp_path, name):
     codes(features, tmp_path / "codes", settings=QUICK)
