@@ -201,8 +201,10 @@ def of_prepared(path: Path, split: str, size: int, device: torch.device) -> Stim
 
     def blocks(start: int, count: int) -> Iterator[Block]:
         loader = Loader(shards, Loading(count), device, cache="none")
+        skipped = start % count  # where an earlier version, that took other blocks, was stopped
         for batch in loader.in_order(start // count):
-            yield Block(batch.count, batch.images, [])
+            yield Block(batch.count - skipped, batch.images[skipped:], [])
+            skipped = 0
 
     fingerprint = {"split": split, "fingerprint": prepared.fingerprint}
     return Stimuli(

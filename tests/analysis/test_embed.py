@@ -202,6 +202,31 @@ def test_stopped_it_goes_on_with_the_same_bytes(run, array, tmp_path, monkeypatc
     assert not part.exists()
 
 
+def test_stopped_it_goes_on_in_blocks_of_another_size(run, folder, array, tmp_path, monkeypatch):
+    shutil.move(folder / "Z.png", folder / "w")
+    for name in ("a.png", "b.png"):
+        shutil.move(folder / name, folder / "x")
+    prepared = prepare(folder, tmp_path / "prepared", encoding="raw", size=SIZE).path
+    responses = module.responses
+    for source, split, blocks, calls in ((prepared, "train", (4, 3), 2), (array, None, (40, 32), 3)):
+        out, left = tmp_path / f"{source.name}-stopped", iter(range(calls))
+        whole = alexnet.embed(run, source, tmp_path / f"{source.name}-whole", ["fc10"], split=split)
+
+        def stopping(*given, left=left):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return responses(*given)
+
+        monkeypatch.setattr(module, "BATCH", blocks[0])
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(module, "responses", stopping)
+            alexnet.embed(run, source, out, ["fc10"], split=split)
+        monkeypatch.setattr(module, "BATCH", blocks[1])
+        alexnet.embed(run, source, out, ["fc10"], split=split)
+        assert content(out) == content(whole.path)
+        monkeypatch.undo()
+
+
 KILLED = """
 import os, signal, sys
 import alexnet
