@@ -73,11 +73,9 @@ class Codes:
 def codes(
     features: str | Path,
     out: str | Path,
-    bits: int = 64,
+    settings: Settings | None = None,
     *,
     stage: str | None = None,
-    settings: Settings | None = None,
-    seed: int = 0,
     say: Callable[[Progress], object] = lambda _: None,
 ) -> Codes:
     """Binary codes of the features' images in the new folder `out`, by an auto-encoder fitted to their vectors.
@@ -86,16 +84,14 @@ def codes(
 
     Args:
         features: a folder that `embed` wrote.
-        bits: the length of a code, a multiple of 8; the paper's "short" is here 32 to 256.
+        settings: all that decides the fit; the paper's "short" is here 32 to 256 bits.
         stage: which of the features' stages, where there are several.
-        settings: all that decides the fit; `bits` and `seed` then say nothing.
         say: told of each epoch.
 
     Raises:
         InputError: the features cannot be read, are too few, or `out` holds something else.
     """
-    opened, out = Features.open(features), Path(out)
-    settings = settings or Settings(bits=bits, seed=seed)
+    opened, out, settings = Features.open(features), Path(out), settings or Settings()
     vectors = opened.vectors(stage)
     name = stage or opened.stages[0]
     asked = {"features": opened.described, "stage": name}

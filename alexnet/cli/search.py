@@ -167,7 +167,7 @@ def _fit(arguments: list[str]) -> int:
         def say(each: Progress) -> None:
             terminal.note(f"epoch {each.epoch}: error {each.training:.4f}, held out {each.validation:.4f}")
 
-        made = alexnet.codes(features, codes, bits, stage=stage, seed=seed, say=say)
+        made = alexnet.codes(features, codes, Settings(bits=bits, seed=seed), stage=stage, say=say)
         described = {"bits": made.coder.bits, "images": len(made), "stage": made.stage, "fitted": made.fitted}
         terminal.print_json({"codes": str(made.path), **described}) if json else print(made.path)
         return 0

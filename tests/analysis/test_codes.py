@@ -188,7 +188,7 @@ def features(tmp_path):
 
 
 def test_a_folder_of_codes_is_read_as_it_was_written_and_needs_no_features(features, tmp_path):
-    made = codes(features, tmp_path / "codes", settings=QUICK)
+    made = codes(features, tmp_path / "codes", QUICK)
     vectors = np.load(features / "relu7.npy")
     (features / "relu7.npy").unlink()
     found = Codes.open(tmp_path / "codes")
@@ -200,28 +200,28 @@ def test_a_folder_of_codes_is_read_as_it_was_written_and_needs_no_features(featu
 
 
 def test_the_same_codes_are_not_fitted_again_and_others_not_over_them(features, tmp_path, monkeypatch):
-    codes(features, tmp_path / "codes", settings=QUICK)
+    codes(features, tmp_path / "codes", QUICK)
     monkeypatch.setattr("alexnet.analysis.coded.fit", lambda *_: pytest.fail("fitted again"))
-    codes(features, tmp_path / "codes", settings=QUICK)
+    codes(features, tmp_path / "codes", QUICK)
     with pytest.raises(InputError, match="fitted otherwise"):
-        codes(features, tmp_path / "codes", 32)
+        codes(features, tmp_path / "codes", dataclasses.replace(QUICK, seed=1))
 
 
 def test_what_a_kill_left_is_written_over_and_strangers_files_are_not(features, tmp_path):
-    codes(features, tmp_path / "codes", settings=QUICK)
+    codes(features, tmp_path / "codes", QUICK)
     (tmp_path / "codes" / "codes.json").unlink()
-    codes(features, tmp_path / "codes", settings=QUICK)
+    codes(features, tmp_path / "codes", QUICK)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("dear")
     with pytest.raises(InputError, match="holds no codes"):
-        codes(features, tmp_path / "other", settings=QUICK)
+        codes(features, tmp_path / "other", QUICK)
     with pytest.raises(InputError, match="holds no codes"):
-        codes(features, tmp_path / "other" / "thesis.txt", settings=QUICK)
+        codes(features, tmp_path / "other" / "thesis.txt", QUICK)
     assert (tmp_path / "other" / "thesis.txt").read_text() == "dear"
 
 
 def test_a_damaged_description_is_told_of(features, tmp_path):
-    codes(features, tmp_path / "codes", settings=QUICK)
+    codes(features, tmp_path / "codes", QUICK)
     file = tmp_path / "codes" / "codes.json"
     whole = json.loads(file.read_text())
     for name in ("stage", "features", "fitted"):
@@ -236,7 +236,7 @@ def test_a_damaged_description_is_told_of(features, tmp_path):
 
 @pytest.mark.parametrize("name", ["codes.npy", "coder.safetensors", "images.csv"])
 def test_damaged_codes_are_told_of(features, tmp_path, name):
-    codes(features, tmp_path / "codes", settings=QUICK)
+    codes(features, tmp_path / "codes", QUICK)
     file = tmp_path / "codes" / name
     file.write_bytes(file.read_bytes()[: len(file.read_bytes()) // 2])
     with pytest.raises(InputError, match="damaged"):

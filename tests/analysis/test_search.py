@@ -197,7 +197,7 @@ def test_a_classifier_that_moved_and_one_that_changed(folder, tmp_path):
 
 
 def test_codes_are_searched_by_their_bits(features, folder, tmp_path):
-    made = alexnet.codes(features, tmp_path / "codes", stage=STAGE, settings=Settings(bits=32, hidden=16, epochs=5))
+    made = alexnet.codes(features, tmp_path / "codes", Settings(bits=32, hidden=16, epochs=5), stage=STAGE)
     own = made.paths.index("dark/08.png")
     (found,) = alexnet.neighbours(tmp_path / "codes", folder / "dark" / "08.png", 4)
     bits = np.unpackbits(made.packed, axis=1)
