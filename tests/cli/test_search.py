@@ -46,7 +46,9 @@ def test_similarity(place, capsys, tmp_path):
     assert json.loads(out)["names"] == ["fc10", "voxels"]
     assert (tmp_path / "out" / "similarity.png").is_file()
     assert run(capsys, "similarity")[0] == 2
-    assert run(capsys, "similarity", place / "features", "--stage", "fc10")[0] == 1
+    code, out, err = run(capsys, "similarity", place / "features", "--stage", "fc10")
+    assert (code, out) == (1, "")
+    assert "there is one set of responses; two are needed" in err
 
 
 def test_neighbours(place, capsys, tmp_path):
@@ -69,7 +71,9 @@ def test_neighbours(place, capsys, tmp_path):
     assert code == 1
     assert "bad.png: " in err
     assert run(capsys, "neighbours", place / "features")[0] == 2
-    assert run(capsys, "neighbours", place / "others", query, "--k", 0)[0] == 1
+    code, out, err = run(capsys, "neighbours", place / "others", query, "--k", 0)
+    assert (code, out) == (1, "")
+    assert "count is 0; at least one neighbour is asked for" in err
 
 
 def test_codes(place, capsys, tmp_path):
@@ -95,7 +99,9 @@ def test_codes(place, capsys, tmp_path):
     code, _, err = run(capsys, *words, "--bits", "eight")
     assert code == 1
     assert "whole numbers with commas" in err
-    assert run(capsys, "codes", "fit", place / "others", tmp_path / "odd", "--bits", 12)[0] == 1
+    code, out, err = run(capsys, "codes", "fit", place / "others", tmp_path / "odd", "--bits", 12)
+    assert (code, out) == (1, "")
+    assert "12 bits: a code has 8 to 1024 bits, a multiple of 8" in err
 
 
 def test_codes_wants_a_verb(capsys):
