@@ -38,19 +38,21 @@ def read(path: Path) -> Weights:
     try:
         described = {name: json.loads(value) for name, value in metadata.items()}
         covariance = np.array(described.pop("covariance"), np.float64).reshape(3, 3)
-        mean = described.pop("mean", None)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        channels = described.pop("mean", None)
+        flat = None if channels is None else np.array(channels, np.float32).reshape(3, 1, 1)
+        size = int(described["size"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise InputError(
             f"{path} has no description of a classifier; of ONNX files only those of `alexnet export` are read."
         ) from None
     tensors = {t.name: _held(path, t) for t in model.graph.initializer if t.name == "mean" or _is_weight(t.name)}
-    if "mean" in tensors:
-        tensors["mean"] = tensors["mean"].shaped(tensors["mean"].shape[1:])
     tensors["covariance"] = Held((3, 3), lambda: covariance)
-    if mean is not None:
-        size = int(described.get("size", 256))
-        flat = np.array(mean, np.float32)[:, None, None]
+    if flat is not None:
         tensors["mean"] = Held((3, size, size), lambda: np.broadcast_to(flat, (3, size, size)))
+    elif "mean" in tensors:
+        if tensors["mean"].shape != (1, 3, size, size):
+            raise InputError(f"{path}: 'mean' is {list(tensors['mean'].shape)}; {[1, 3, size, size]} was expected.")
+        tensors["mean"] = tensors["mean"].shaped((3, size, size))
     return Weights(tensors, json.dumps(described))
 
 

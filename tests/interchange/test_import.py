@@ -215,6 +215,16 @@ def crowd(path):
             archive.writestr(f"{number}.npy", b"")
 
 
+def graph(sides=(), **described):
+    """The bytes of an .onnx with this metadata and, of these sides, a tensor of float32 called mean."""
+    metadata = {"covariance": np.eye(3).tolist(), "size": 2} | described
+    entries = [caffe_bytes.chunk(1, name) + caffe_bytes.chunk(2, json.dumps(v)) for name, v in metadata.items()]
+    mean = b"".join(caffe_bytes.number(1, side) for side in sides) + caffe_bytes.number(2, 1)
+    mean += caffe_bytes.chunk(8, "mean") + caffe_bytes.chunk(9, bytes(4 * int(np.prod(sides))))
+    inside = caffe_bytes.chunk(7, caffe_bytes.chunk(5, mean) if sides else b"")
+    return inside + b"".join(caffe_bytes.chunk(14, entry) for entry in entries)
+
+
 def write(kind, path):
     state = torchvision()
     match kind:
@@ -260,6 +270,28 @@ def write(kind, path):
             crowd(path)
         case "text":
             path.write_text("no weights")
+        case "onnx, size":
+            path.write_bytes(graph(size="abc"))
+        case "onnx, endless size":
+            path.write_bytes(graph(size=float("inf")))
+        case "onnx, mean a word":
+            path.write_bytes(graph(mean="x"))
+        case "onnx, mean a number":
+            path.write_bytes(graph(mean=3))
+        case "onnx, two means":
+            path.write_bytes(graph((2, 3, 2, 2)))
+        case "onnx, mean without sides":
+            path.write_bytes(graph((1,)))
+        case "onnx, another's":
+            path.write_bytes(graph(mean=[1, 2, 3]))
+        case "caffe, cut":
+            path.write_bytes(caffe_bytes.network(caffe_bytes.small())[:-100])
+        case "caffe, no blobs":
+            path.write_bytes(caffe_bytes.network({}))
+        case "caffe, not finite":
+            blobs = caffe_bytes.small()
+            blobs["conv1"][1][0] = np.inf
+            path.write_bytes(caffe_bytes.network(blobs))
         case "wrong caffe":
             blobs = caffe_bytes.small()
             np.savez(
@@ -293,11 +325,25 @@ def write(kind, path):
         ("lies", "a.npz", r"'conv1.weight' says float32 \[1073741824\] and holds 1048576 bytes"),
         ("text", "a.npz", "is no file of numpy arrays, or a damaged one"),
         ("wrong caffe", "a.npz", r"fc6.0 is \[24, 100\] where \[24, 288\] was expected"),
+        ("text", "a.onnx", "is no .onnx file, or a damaged one"),
+        ("onnx, size", "a.onnx", "has no description of a classifier"),
+        ("onnx, endless size", "a.onnx", "has no description of a classifier"),
+        ("onnx, mean a word", "a.onnx", "has no description of a classifier"),
+        ("onnx, mean a number", "a.onnx", "has no description of a classifier"),
+        ("onnx, two means", "a.onnx", r"'mean' is \[2, 3, 2, 2\]; \[1, 3, 2, 2\] was expected"),
+        ("onnx, mean without sides", "a.onnx", r"'mean' is \[1\]; \[1, 3, 2, 2\] was expected"),
+        ("onnx, another's", "a.onnx", "has format None"),
+        ("text", "a.caffemodel", "is no .caffemodel file, or a damaged one"),
+        ("caffe, cut", "a.caffemodel", "is no .caffemodel file, or a damaged one"),
+        ("caffe, no blobs", "a.caffemodel", "holds no layer with weights"),
+        ("caffe, not finite", "a.caffemodel", "'conv1.bias' holds what is no number"),
         ("text", "a.h5", "has a suffix that is not known; weights come as .pth"),
         ("nothing", "absent.pth", "does not exist"),
     ],
 )
 def test_wrong_and_hostile_files_are_one_sentence_and_leave_nothing(tmp_path, names, monkeypatch, kind, name, message):
+    if name in ("a.onnx", "a.caffemodel"):
+        pytest.importorskip("google.protobuf")
     monkeypatch.chdir(tmp_path)
     write(kind, tmp_path / name)
     before = set(tmp_path.rglob("*"))
