@@ -103,8 +103,13 @@ def retrieval(
         say: told of each way before it begins.
 
     Raises:
-        InputError: features cannot be read, have no classes, or other ones, or the sources are not there.
+        InputError: a length of codes or `count` makes no sense; features cannot be read, have no classes, or other
+            ones, or the sources are not there.
     """
+    for length in bits:
+        Settings(bits=length)  # raises
+    if count < 1:
+        raise InputError(f"count is {count}; at least one neighbour is asked for.")
     stored, asked = Features.open(features), Features.open(queries)
     if stored.path.resolve() == asked.path.resolve():
         raise InputError(f"{stored.path} is searched and asked for: each image would find itself; embed other images.")
@@ -213,7 +218,8 @@ def _held(vectors: np.ndarray) -> np.ndarray:
 def _reduced(features: Features) -> np.ndarray:
     """float32 `[N, 3*32*32]`: the images of features, read again, their middle reduced."""
     way = features.described["preprocessing"]
-    shown = Showing(way["size"], way["views"]["crop"], way["geometry"], way["orientation"])
+    level = round(way["views"]["mean"][0]) if way["greyscale_as_is"] else None
+    shown = Showing(way["size"], way["views"]["crop"], way["geometry"], way["orientation"], level)
     read = retrieved.reader(features.described, features.paths, shown)
     images = (torch.from_numpy(read(row)).permute(2, 0, 1)[None] for row in range(len(features)))
     return np.concatenate([reduced(image, shown.crop) for image in images])

@@ -107,6 +107,34 @@ def test_the_table(folders):
     assert bare[1].same_class.tolist() == ways[4].same_class.tolist()
 
 
+def test_what_makes_no_sense_is_refused_before_a_picture_is_read(folders, monkeypatch):
+    monkeypatch.setattr(precision, "_reduced", lambda _: pytest.fail("pixels were read"))
+    for options, match in (
+        ({"bits": (8, 12)}, "12 bits: a code has 8 to 1024 bits"),
+        ({"bits": (8, 0)}, "0 bits"),
+        ({"bits": (8,), "count": 0}, "count is 0"),
+    ):
+        with pytest.raises(InputError, match=match):
+            alexnet.retrieval(*folders, settings=QUICK, **options)
+
+
+def test_pixels_of_grey_pictures_are_those_that_were_shown(tmp_path):
+    """What padding fills is grey, as it was for the vectors, and not of the mean's colour."""
+    random = np.random.default_rng(0)
+    (tmp_path / "grey").mkdir()
+    for number in range(2):
+        pixels = random.integers(0, 256, (10, 30), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "grey" / f"{number}.png")
+    embedded = alexnet.embed(
+        "cifar10", tmp_path / "grey", tmp_path / "features", ["fc10"], greyscale_as_is=True, geometry="whole"
+    )
+    found = precision._reduced(embedded).reshape(2, 3, 24, 24)
+    level = round(embedded.described["preprocessing"]["views"]["mean"][0])
+    assert (found[:, :, :5] == level).all()
+    assert np.array_equal(found[:, 0], found[:, 2])
+    assert found[:, :, 12].std() > 10
+
+
 def test_what_cannot_be_measured_is_refused(folders, tmp_path):
     stored, asked = folders
     with pytest.raises(InputError, match="each image would find itself"):
