@@ -1,6 +1,5 @@
 """The pictures that a figure is about: a split of a prepared set, or photographs without labels."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet.data.folders import files_below
 from alexnet.data.shards import PreparedSet, Shards
 from alexnet.errors import InputError, counted
 from alexnet.evaluation.classifier import Classifier
@@ -67,7 +67,9 @@ def of_files(classifier: Classifier, given: Sequence[str | Path]) -> Pictures:
     Raises:
         InputError: there is none. (One that cannot be read is told of when it is read.)
     """
-    files = [file for entry in given for file in _below(str(entry))]
+    files: list[str] = []
+    for entry in given:
+        files += map(str, files_below(Path(entry)) if Path(entry).is_dir() else [entry])
     if not files:
         raise InputError(f"{', '.join(map(str, given))} holds no visible files; name photographs.")
     source = counted(len(files), "photograph") + (f" of {given[0]}" if len(given) == 1 and len(files) > 1 else "")
@@ -79,13 +81,3 @@ def stored(shards: Shards, positions: np.ndarray | Sequence[int]) -> Tensor:
     pixels = np.empty((len(positions), shards.size, shards.size, 3), np.uint8).transpose(0, 3, 1, 2)
     shards.read(np.asarray(positions, np.int64), pixels)
     return torch.from_numpy(pixels)
-
-
-def _below(path: str) -> Iterator[str]:
-    """The visible files below `path` if it is a folder, else itself."""
-    if not os.path.isdir(path):
-        yield path
-        return
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))

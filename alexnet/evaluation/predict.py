@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 from torch import Tensor
 
+from alexnet.data.folders import files_below
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, Image, Prediction, ViewsName
 
@@ -29,7 +30,7 @@ def predict(
     Args:
         run: a run folder or a classifier file.
         images: as `Classifier.predictions` takes them; besides, a folder's path stands for all visible files below
-            it, in the order of their paths, and "-" for one image on standard input.
+            it, links followed, in the order of their paths, and "-" for one image on standard input.
         top: how many labels an image.
         best: of a run folder, take the classifier at the lowest validation error.
         abstain_below: the probability, 0 to 1, that the best label must reach for an image not to count as
@@ -72,9 +73,7 @@ def _below(image: Image) -> Iterator[Image]:
     if not isinstance(image, str | Path) or not os.path.isdir(image):
         yield image
         return
-    for folder, folders, names in os.walk(image):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+    yield from map(str, files_below(Path(image)))
 
 
 def _is_standard_input(image: Image) -> bool:
