@@ -95,10 +95,10 @@ def calibrate(
         raise InputError(
             "a network is surer of the images that it learnt from than of others: calibrate on `val`, or on `test`."
         )
-    parts = list(_logits(classifier, prepared, split, views, progress))
-    if not parts:
+    require_size(classifier, prepared.size)
+    if not prepared.counts.get(split):
         raise InputError(f"{prepared.path} has no images in its {split} split; prepare it with --holdout 0.1.")
-    logits, labels = (torch.cat(values) for values in zip(*parts, strict=True))
+    logits, labels = _whole(_logits(classifier, prepared, split, views, progress), prepared.counts[split])
     found = temperature(logits, labels, f"{prepared.path}, {split}")
     how: Literal["apart", "crosswise", "same"] = "apart"
     if split != "test" and prepared.counts.get("test"):
@@ -120,7 +120,7 @@ def calibrate(
     )
 
 
-def temperature(logits: Tensor, labels: Tensor, where: str = "the images") -> float:
+def temperature(logits: Tensor, labels: Tensor, where: str = "the images", images: Tensor | None = None) -> float:
     """What logits are divided by so that the mean probability over views has the greatest likelihood, to 6 digits.
 
     Of one view the loss has a single minimum; of several that is nearly so, hence a look at every power of 2 before
@@ -130,16 +130,18 @@ def temperature(logits: Tensor, labels: Tensor, where: str = "the images") -> fl
         logits: float `[N, V, K]`, N at least 1.
         labels: int64 `[N]`, 0..K-1.
         where: what the images are called in an error.
+        images: int64, the positions of those that it is fitted to; all by default.
 
     Raises:
         InputError: logits are not finite, or the likelihood has no maximum: all is answered rightly, or no better
             than by guessing.
     """
-    spread = float((logits.amax(2) - logits.amin(2)).double().mean())
+    images = torch.arange(len(labels)) if images is None else images
+    spread = _spread(logits, images)
     if not math.isfinite(spread):
         raise InputError(f"{where}: the network's outputs are not finite; train into a new run, more slowly.")
     powers = [math.log(spread or 1.0) + k * math.log(2) for k in range(-_DOUBLINGS, _DOUBLINGS + 1)]
-    losses = [_loss(logits, labels, math.exp(power)) for power in powers]
+    losses = [_loss(logits, labels, images, math.exp(power)) for power in powers]
     best = int(np.argmin(losses))
     if spread == 0 or best == len(powers) - 1:
         raise InputError(
@@ -148,10 +150,10 @@ def temperature(logits: Tensor, labels: Tensor, where: str = "the images") -> fl
         )
     if best == 0:
         raise InputError(
-            f"{where}: no answer to {counted(len(labels), 'image')} is wrong, or hardly one, so there is no doubt to "
+            f"{where}: no answer to {counted(len(images), 'image')} is wrong, or hardly one, so there is no doubt to "
             "fit a temperature to; prepare a set with more images held out."
         )
-    log = _golden(lambda log: _loss(logits, labels, math.exp(log)), powers[best - 1], powers[best + 1])
+    log = _golden(lambda log: _loss(logits, labels, images, math.exp(log)), powers[best - 1], powers[best + 1])
     return float(f"{math.exp(log):.6g}")
 
 
@@ -184,6 +186,18 @@ def _logits(
         progress(batch.count)
 
 
+def _whole(parts: Iterator[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
+    """(logits float32 `[N,V,K]`, labels int64 `[N]`) of `count` images; besides them one batch at a time is held."""
+    labels = torch.empty(count, dtype=torch.int64)
+    logits, done = torch.empty(0), 0
+    for some, truth in parts:
+        if not done:
+            logits = torch.empty(count, *some.shape[1:])
+        logits[done : done + len(some)], labels[done : done + len(some)] = some, truth
+        done += len(some)
+    return logits, labels
+
+
 def _crosswise(logits: Tensor, labels: Tensor) -> Tensor | None:
     """`[N,1,1]`: for each image the temperature fitted to the half that it is not in; None where that cannot be."""
     order = torch.from_numpy(randomness.permutation(0, "calibration", 0, len(labels)))
@@ -191,20 +205,34 @@ def _crosswise(logits: Tensor, labels: Tensor) -> Tensor | None:
     each = torch.empty(len(labels), 1, 1, dtype=torch.float64)
     try:
         for half, other in (halves, halves[::-1]):
-            each[half] = temperature(logits[other], labels[other])
+            each[half] = temperature(logits, labels, images=other)
     except InputError:
         return None
     return each
 
 
-def _loss(logits: Tensor, labels: Tensor, temperature: float) -> float:
-    """The mean loss, in float64."""
+def _blocks(logits: Tensor, images: Tensor) -> list[Tensor]:
+    """`images` in parts whose logits are few enough to be copied to float64."""
     step = max(1, _BLOCK // logits[0].numel())
+    return [images[i : i + step] for i in range(0, len(images), step)]
+
+
+def _spread(logits: Tensor, images: Tensor) -> float:
+    """The mean distance from the least logit to the greatest."""
     total = 0.0
-    for i in range(0, len(logits), step):
-        logs = metrics.averaged(logits[i : i + step].double(), temperature)
-        total += float(metrics.losses(logs, labels[i : i + step]).sum())
-    return total / len(labels)
+    for block in _blocks(logits, images):
+        some = logits[block]
+        total += float((some.amax(2) - some.amin(2)).double().sum())
+    return total / (len(images) * logits.shape[1])
+
+
+def _loss(logits: Tensor, labels: Tensor, images: Tensor, temperature: float) -> float:
+    """The mean loss over `images`, in float64."""
+    total = 0.0
+    for block in _blocks(logits, images):
+        logs = metrics.averaged(logits[block].double(), temperature)
+        total += float(metrics.losses(logs, labels[block]).sum())
+    return total / len(images)
 
 
 def _golden(value: Callable[[float], float], low: float, high: float) -> float:

@@ -59,6 +59,24 @@ def test_blocks_change_nothing(monkeypatch):
     torch.testing.assert_close(calibration.seen(logits, labels, each), rows)
 
 
+def test_a_part_of_the_images_is_as_if_they_were_alone(monkeypatch):
+    logits, labels = made_up(10)
+    half = torch.from_numpy(np.random.default_rng(3).permutation(400)[:200])
+    alone = temperature(logits[half], labels[half])
+    assert alone != temperature(logits, labels)
+    assert temperature(logits, labels, images=half) == pytest.approx(alone, rel=1e-5)
+    monkeypatch.setattr(calibration, "_BLOCK", 70 * 3)
+    assert temperature(logits, labels, images=half) == pytest.approx(alone, rel=1e-5)
+
+
+def test_batches_are_put_into_one_tensor():
+    logits, labels = made_up(10)
+    parts = zip(logits.split(150), labels.split(150), strict=True)
+    found, truth = calibration._whole(parts, 400)
+    assert torch.equal(found, logits)
+    assert torch.equal(truth, labels)
+
+
 def test_images_that_determine_no_temperature_are_refused():
     logits, labels = made_up(1)
     best = logits[:, 0].argmax(1)
