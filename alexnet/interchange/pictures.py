@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from alexnet import files
+from alexnet.data.folders import files_below
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError, counted
 from alexnet.evaluation.classifier import Classifier
@@ -35,7 +36,7 @@ def of(source: Path, classifier: Classifier, most: int = MOST) -> Pictures:
     """
     if (source / "dataset.json").is_file():
         return _of_set(PreparedSet.open(source), classifier, most)
-    found = [source] if source.is_file() else sorted(path for path in source.rglob("*") if _visible(path, source))
+    found = list(files_below(source)) if source.is_dir() else [source]
     read, refused = [], 0
     for number in _spread(len(found), most):
         try:
@@ -83,7 +84,3 @@ def _of_set(prepared: PreparedSet, classifier: Classifier, most: int) -> Picture
 
 def _spread(count: int, most: int) -> list[int]:
     return sorted({int(place) for place in np.linspace(0, count - 1, min(count, most))}) if count else []
-
-
-def _visible(path: Path, root: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -12,7 +12,7 @@ from alexnet.data.prepare import prepare
 from alexnet.data.views import Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
-from alexnet.interchange import onnx_check
+from alexnet.interchange import onnx_check, pictures
 from alexnet.interchange.export import export
 from alexnet.interchange.import_weights import import_weights
 from alexnet.interchange.torchvision_state import TORCHVISION
@@ -96,6 +96,15 @@ def test_the_onnx_file_is_checked_on_real_pictures(saved, tmp_path, photographs,
     assert found.checked.largest < 1e-5
     assert found.checked.stages["relu7"] < 1e-5
     assert export(saved, tmp_path / "b.onnx", data=data).checked.pictures.startswith("3 pictures of the val split")
+
+
+def test_photographs_behind_links_are_taken_and_hidden_ones_are_not(made, tmp_path, photographs):
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen" / "linked").symlink_to(photographs, target_is_directory=True)
+    (tmp_path / "seen" / ".hidden.png").write_bytes((photographs / "0.png").read_bytes())
+    assert len(pictures.of(tmp_path / "seen", made(PAPER)).images) == 6
+    with pytest.raises(InputError, match="nowhere holds no picture that can be read"):
+        pictures.of(tmp_path / "nowhere", made(PAPER))
 
 
 def test_an_export_that_fails_its_check_leaves_no_file(saved, tmp_path, photographs, monkeypatch):
