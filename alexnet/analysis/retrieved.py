@@ -1,5 +1,6 @@
 """Pictures beside those nearest to them (figure 4, right), read again from where features came from."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alexnet import files
 from alexnet.analysis import drawing
-from alexnet.analysis.stimuli import Showing
+from alexnet.analysis.stimuli import Showing, mapped_array
 from alexnet.data.decoding import Refused
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
@@ -31,7 +33,8 @@ def reader(described: dict[str, Any], paths: Sequence[str], showing: Showing, so
         source: where it is now, if it has moved.
 
     Raises:
-        InputError: the source is not there, or is another.
+        InputError: the source is not there; or a prepared set or an array is another. A folder's pictures are known by
+            their names alone, and one that is missing is told of when it is read.
     """
     recorded = described["source"]
     place = Path(source or recorded["path"] or "")
@@ -42,7 +45,7 @@ def reader(described: dict[str, Any], paths: Sequence[str], showing: Showing, so
     if recorded["kind"] == "prepared":
         return _of_prepared(place, recorded)
     if recorded["kind"] == "array":
-        return _of_array(place, paths, showing)
+        return _of_array(place, recorded, paths, showing)
 
     def read(row: int) -> np.ndarray:
         file = place / paths[row]
@@ -68,16 +71,17 @@ def _of_prepared(place: Path, recorded: dict[str, Any]) -> Read:
     return read
 
 
-def _of_array(place: Path, paths: Sequence[str], showing: Showing) -> Read:
-    try:
-        array = np.load(place, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{place} is no array file that can be read ({error}).") from None
+def _of_array(place: Path, recorded: dict[str, Any], paths: Sequence[str], showing: Showing) -> Read:
+    array = mapped_array(place)
+    if recorded["path"] is not None:
+        found = files.checksum(place)
+    else:  # it was never a file, and its pixels alone were recorded
+        found = hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data).hexdigest()
+    if found != recorded["fingerprint"]:
+        raise InputError(f"{place} is not the array that the features are of: its content differs.")
 
     def read(row: int) -> np.ndarray:
         number = int(paths[row].rpartition("[")[2].rstrip("]"))
-        if number >= len(array):
-            raise InputError(f"{place} has {len(array):,} images, and the features are of more; it is another array.")
         return showing.of_pixels(np.asarray(array[number]))
 
     return read

@@ -178,6 +178,14 @@ def test_arrays_have_pictures_where_they_were_files(tmp_path):
     assert alexnet.neighbours(tmp_path / "array", [images[4]], 2)[0].neighbours[0] == ("[4]", 0)
     with pytest.raises(InputError, match="never a file"):
         alexnet.neighbours(tmp_path / "array", images[4], out=tmp_path / "near.png")
+    (tmp_path / "images.npy").rename(tmp_path / "moved.npy")
+    for features in ("file", "array"):
+        out, source = tmp_path / f"{features}.png", tmp_path / "moved.npy"
+        alexnet.neighbours(tmp_path / features, images[4], out=out, source=source)
+        assert out.is_file()
+        np.save(tmp_path / "other.npy", images[::-1])
+        with pytest.raises(InputError, match=r"other.npy is not the array .*: its content differs"):
+            alexnet.neighbours(tmp_path / features, images[4], out=out, source=tmp_path / "other.npy")
 
 
 def test_a_classifier_that_moved_and_one_that_changed(folder, tmp_path):
