@@ -19,6 +19,7 @@ from alexnet.analysis import drawing
 from alexnet.analysis.embed import embed
 from alexnet.analysis.features import Features
 from alexnet.analysis.similarity import Compared, between, compared, compared_distances, memory, most_images
+from alexnet.analysis.stimuli import mapped_array
 from alexnet.errors import InputError, counted
 
 _GIB = 1 << 30
@@ -187,13 +188,11 @@ def _require_memory(images: int, sets: int) -> None:
 
 def _measured(path: str | Path) -> np.ndarray:
     """real `[N, ...]`, memory-mapped."""
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is no array file (.npy) that can be read: {error}.") from None
-    if not isinstance(array, np.ndarray) or array.ndim < 2 or array.dtype.kind not in "fiub":
-        shape = getattr(array, "shape", None)
-        raise InputError(f"{path} is {shape}; measured responses are an array of numbers, a row an image.")
+    array = mapped_array(path)
+    if array.ndim < 2 or array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{path} is {array.dtype} {list(array.shape)}; measured responses are an array of numbers, a row an image."
+        )
     return array
 
 
