@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,7 @@ def _require_same_images(opened: Sequence[Features]) -> None:
     Names alone tell that only between a folder and the prepared set made of it: all arrays, and many folders, name
     their images 0, 1, 2.
     """
-    for other in opened[1:]:
-        pair = (opened[0], other)
+    for pair in combinations(opened, 2):
         (mine, one), (theirs, two) = ((_source(each), _rows(each)) for each in pair)
         if one != two:
             place = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
@@ -161,7 +161,7 @@ def _require_same_images(opened: Sequence[Features]) -> None:
             )
         if mine.get("kind") == theirs.get("kind") and mine != theirs:
             raise InputError(
-                f"the images differ: those of {opened[0].path} and {other.path} have the same names, and other "
+                f"the images differ: those of {pair[0].path} and {pair[1].path} have the same names, and other "
                 "content; embed the same source for both."
             )
 
@@ -171,10 +171,10 @@ def _source(features: Features) -> dict[str, Any]:
     return {name: value for name, value in features.described["source"].items() if name != "path"}
 
 
-def _rows(features: Features) -> Sequence[str]:
+def _rows(features: Features) -> tuple[str, ...]:
     """The rows' images within their source; an array's name is not theirs."""
     is_array = features.described["source"].get("kind") == "array"
-    return [path[path.rindex("[") :] for path in features.paths] if is_array else features.paths
+    return tuple(path[path.rindex("[") :] for path in features.paths) if is_array else features.paths
 
 
 def _require_memory(images: int, sets: int) -> None:

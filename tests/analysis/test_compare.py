@@ -113,6 +113,9 @@ def test_names_tell_images_only_between_a_folder_and_a_prepared_set(one, tmp_pat
         alexnet.similarity([one, write(tmp_path / "others", responses, fingerprint="another")])
     prepared = write(tmp_path / "prepared", responses, fingerprint="another", kind="prepared")
     assert alexnet.similarity([one, prepared]).images == IMAGES
+    another = write(tmp_path / "again", responses, fingerprint="third", kind="prepared")
+    with pytest.raises(InputError, match=r"prepared and .*again have the same names, and other content"):
+        alexnet.similarity([one, prepared, another])
 
 
 def test_arrays_are_told_apart_by_content_and_not_by_name(tmp_path):
