@@ -34,6 +34,7 @@ def pictures(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_commands_run_in_order(tmp_path):
     pictures(tmp_path / "photographs")
     (tmp_path / "bin").mkdir()
