@@ -7,7 +7,6 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from alexnet import files
 from alexnet.analysis import drawing, pictures
 from alexnet.analysis.confusion import confusion as drawn_confusion
 from alexnet.analysis.curves import curves as drawn_curves
@@ -23,7 +22,7 @@ from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError, counted
 from alexnet.evaluation import classifier_file, evaluate
 from alexnet.evaluation.classifier import Classifier
-from alexnet.training.run import Run
+from alexnet.training.run import Run, own_set
 
 Kind = Literal["kernels", "curves", "predictions", "stages", "confusion", "units", "saliency"]
 
@@ -139,20 +138,7 @@ def prepared_set(run: str | Path, data: str | Path | None) -> PreparedSet:
     Raises:
         InputError: the run does not say, or its set is gone or is another now.
     """
-    if data is not None:
-        return PreparedSet.open(data)
-    recorded = Path(run) / "data.json"
-    if not recorded.is_file():
-        raise InputError(f"{run} is no run folder, so its prepared set is not known; name one by --data PREPARED.")
-    described = files.read_json(recorded)
-    if not (Path(described["path"]) / "dataset.json").is_file():
-        raise InputError(f"{run} learnt from {described['path']}, which is not there now; say where it is by --data.")
-    prepared = PreparedSet.open(described["path"])
-    if prepared.fingerprint != described["fingerprint"]:
-        raise InputError(
-            f"{prepared.path} is no longer the set that {run} was trained on; to take it even so, name it by --data."
-        )
-    return prepared
+    return PreparedSet.open(data) if data is not None else own_set(run)
 
 
 def _kernels(asked: Asked) -> Figure:

@@ -22,6 +22,7 @@ from alexnet.interchange.onnx_check import Checked
 from alexnet.interchange.recognise import VIEWS
 from alexnet.model import rows
 from alexnet.model.network import Network
+from alexnet.training.run import own_set
 
 Format = Literal["safetensors", "torchvision", "caffe", "onnx"]
 
@@ -101,7 +102,8 @@ def export(
     if stages and kind != "onnx":
         raise InputError(f"stages are outputs of an ONNX file; {kind} holds weights alone.")
     classifier = Classifier.load(run, "cpu", best)
-    source = Path(data) if data else pictures.own_set(run)
+    # Of weights alone nothing is measured.
+    source = Path(data) if data else _own_set(run) if half or kind == "onnx" else None
     cost = _cost(classifier, source, progress) if half else None
     if half:
         classifier = _halved(classifier)
@@ -193,6 +195,13 @@ def _halved(classifier: Classifier) -> Classifier:
     if not all(bool(torch.isfinite(value).all()) for value in network.whole().values()):
         raise InputError("a weight is too large for float16; export without --half.")
     return dataclasses.replace(classifier, network=network.eval())
+
+
+def _own_set(run: str | Path) -> Path | None:
+    """The set that a run learnt from, while it is there; nothing of a lone file. One that has changed is refused."""
+    recorded = Path(run) / "data.json"
+    there = recorded.is_file() and (Path(files.read_json(recorded)["path"]) / "dataset.json").is_file()
+    return own_set(run).path if there else None
 
 
 def _cost(classifier: Classifier, source: Path | None, progress: Callable[[int], object]) -> Cost:

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import files
 from alexnet.data.folders import files_below
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError, counted
@@ -55,13 +54,6 @@ def drawn(classifier: Classifier, count: int = 16) -> Pictures:
     size = (classifier.size, classifier.size)
     smooth = torch.nn.functional.interpolate(torch.from_numpy(coarse), size, mode="bilinear")
     return Pictures(smooth.clamp(0, 255).byte(), f"{count} drawn pictures, no photographs (--data gives some)")
-
-
-def own_set(run: str | Path) -> Path | None:
-    """The prepared set that a run learnt from, if it is still where it was."""
-    recorded = Path(run) / "data.json"
-    path = files.read_json(recorded).get("path") if recorded.is_file() else None
-    return Path(path) if path and (Path(path) / "dataset.json").is_file() else None
 
 
 def _of_set(prepared: PreparedSet, classifier: Classifier, most: int) -> Pictures:

@@ -139,6 +139,26 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
+def own_set(run: str | Path) -> PreparedSet:
+    """The prepared set that the run in folder `run` learnt from.
+
+    Raises:
+        InputError: it is no run folder, or its set is gone or is another now.
+    """
+    recorded = Path(run) / "data.json"
+    if not recorded.is_file():
+        raise InputError(f"{run} is no run folder, so its prepared set is not known; name one by --data PREPARED.")
+    described = read_json(recorded)
+    if not (Path(described["path"]) / "dataset.json").is_file():
+        raise InputError(f"{run} learnt from {described['path']}, which is not there now; say where it is by --data.")
+    prepared = PreparedSet.open(described["path"])
+    if prepared.fingerprint != described["fingerprint"]:
+        raise InputError(
+            f"{prepared.path} is no longer the set that {run} was trained on; to take it even so, name it by --data."
+        )
+    return prepared
+
+
 def unique_name(recipe: Recipe, prepared: PreparedSet, start: Path | None = None) -> str:
     """A name that two different runs do not share: the recipe's, a hash of all that decides the run, the seed.
 

@@ -3,12 +3,14 @@
 import importlib.util
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from alexnet.data.prepare import prepare
+from alexnet.data.shards import PreparedSet
 from alexnet.data.views import Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
@@ -129,6 +131,19 @@ def test_float16_is_measured_on_the_validation_split(saved, tmp_path, data, name
     state, whole = (Classifier.load(path, "cpu").network.whole() for path in (tmp_path / "run", saved))
     assert all(torch.equal(state[n], whole[n].half().float()) for n in whole)
     assert not all(torch.equal(state[n], whole[n]) for n in whole)
+
+
+def test_a_run_is_measured_on_its_own_set_only_while_that_is_the_same(saved, tmp_path, data):
+    run = tmp_path / "a-run"
+    run.mkdir()
+    (run / "weights.safetensors").write_bytes(Path(saved).read_bytes())
+    recorded = {"path": str(data), "fingerprint": PreparedSet.open(data).fingerprint}
+    (run / "data.json").write_text(json.dumps(recorded))
+    assert export(run, tmp_path / "a.npz", half=True).cost.images == 3
+    (run / "data.json").write_text(json.dumps(recorded | {"fingerprint": "other"}))
+    with pytest.raises(InputError, match=r"is no longer the set that .* was trained on"):
+        export(run, tmp_path / "b.npz", half=True)
+    export(run, tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize(
