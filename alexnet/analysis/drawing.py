@@ -56,7 +56,7 @@ def heading(drawing: Figure, text: str, source: str = "") -> Figure:
         literal(drawing.suptitle(text, x=0.01, ha="left", fontsize=11 * larger, fontweight="bold", color=INK))
     if source:
         letters = int(width / larger * _PER_INCH)
-        lines = "\n".join(textwrap.wrap(cut(source, 4 * letters), letters))
+        lines = "\n".join(textwrap.wrap(cut(source, 4 * letters), letters, break_on_hyphens=False))
         literal(drawing.supxlabel(lines, x=0.01, ha="left", fontsize=6.5 * larger, color=MUTED))
     return drawing
 

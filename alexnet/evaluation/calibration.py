@@ -96,9 +96,10 @@ def calibrate(
             "a network is surer of the images that it learnt from than of others: calibrate on `val`, or on `test`."
         )
     require_size(classifier, prepared.size)
-    if not prepared.counts.get(split):
+    count = len(prepared.split(split))
+    if not count:
         raise InputError(f"{prepared.path} has no images in its {split} split; prepare it with --holdout 0.1.")
-    logits, labels = _whole(_logits(classifier, prepared, split, views, progress), prepared.counts[split])
+    logits, labels = _whole(_logits(classifier, prepared, split, views, progress), count)
     found = temperature(logits, labels, f"{prepared.path}, {split}")
     how: Literal["apart", "crosswise", "same"] = "apart"
     if split != "test" and prepared.counts.get("test"):

@@ -67,8 +67,9 @@ def photographs(tmp_path_factory):
 def test_each_kind_says_what_it_shows_and_where_from(run, kind, options, expected):
     figure = alexnet.show(run, kind, device="cpu" if "device" in USES[kind] else "auto", **options)
     found = "\n".join(texts(figure))
-    for text in [*expected, str(run)]:
+    for text in expected:
         assert text in found
+    assert str(run) in found.replace("\n", "")  # a long path may be broken over two lines
     drawing.rendered(figure)
 
 
