@@ -124,7 +124,7 @@ def _description(
 
 
 def _claim(out: Path, description: dict[str, Any]) -> None:
-    """Nothing; `out` is this baseline's folder.
+    """Nothing; `out` is this baseline's folder, without what a killed process was writing in it.
 
     Raises:
         InputError: it holds another one, or other files.
@@ -135,10 +135,12 @@ def _claim(out: Path, description: dict[str, Any]) -> None:
         if found:
             name, ours, theirs = found[0]
             raise InputError(f"{out} holds another baseline ({name} is {theirs!r}, not {ours!r}); give another --out.")
-    elif out.exists() and any(out.iterdir()):
+        files.forget_parts(out)
+    elif out.exists() and any(not path.match(f".{file.name}.*.part") for path in out.iterdir()):
         raise InputError(f"{out} is not empty and holds no baseline; give another --out.")
     else:
         files.write_json(file, config.to_json(description))
+        files.forget_parts(out)
 
 
 def _channel(fitting: _Fitting, kind: Kind) -> None:

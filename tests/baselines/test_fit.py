@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,6 +162,18 @@ def test_killed_and_repeated_it_gives_the_same_bytes(prepared, fitted, tmp_path)
         process.wait()
     subprocess.run(arguments, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
     assert contents(tmp_path / "out") == contents(fitted)
+
+
+@pytest.mark.parametrize("killed_writing", ["baseline.json", "timing.json"])
+def test_what_a_killed_process_was_writing_is_gone(killed_writing, prepared, fitted, tmp_path):
+    out = tmp_path / "out"
+    if killed_writing == "baseline.json":
+        out.mkdir()
+    else:
+        shutil.copytree(fitted, out)
+    (out / f".{killed_writing}.0a1b2c3d.part").write_text("{")
+    baseline(FISHER, prepared, out, threads=1)
+    assert contents(out) == contents(fitted)
 
 
 def test_per_class_takes_the_first_of_an_order_drawn_by_the_seed():
