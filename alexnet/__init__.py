@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alexnet import recipes as recipes
-    from alexnet.analysis.coded import codes as codes
-    from alexnet.analysis.compare import similarity as similarity
-    from alexnet.analysis.embed import embed as embed
-    from alexnet.analysis.precision import retrieval as retrieval
     from alexnet.analysis.report import report as report
-    from alexnet.analysis.search import neighbours as neighbours
     from alexnet.analysis.show import show as show
     from alexnet.baselines.fit import baseline as baseline
     from alexnet.commands import calibrate as calibrate
@@ -28,6 +23,11 @@ if TYPE_CHECKING:
     from alexnet.evaluation.classifier import Classifier as Classifier
     from alexnet.evaluation.predict import predict as predict
     from alexnet.experiments.reproduce import reproduce as reproduce
+    from alexnet.features.codes import codes as codes
+    from alexnet.features.embed import embed as embed
+    from alexnet.features.neighbours import neighbours as neighbours
+    from alexnet.features.retrieval import retrieval as retrieval
+    from alexnet.features.similarity import similarity as similarity
     from alexnet.interchange.export import export as export
     from alexnet.interchange.import_weights import import_weights as import_weights
     from alexnet.machine import doctor as doctor
@@ -50,11 +50,11 @@ _HOMES = {
     "evaluate": "alexnet.commands",
     "calibrate": "alexnet.commands",
     "predict": "alexnet.evaluation.predict",
-    "embed": "alexnet.analysis.embed",
-    "similarity": "alexnet.analysis.compare",
-    "neighbours": "alexnet.analysis.search",
-    "codes": "alexnet.analysis.coded",
-    "retrieval": "alexnet.analysis.precision",
+    "embed": "alexnet.features.embed",
+    "similarity": "alexnet.features.similarity",
+    "neighbours": "alexnet.features.neighbours",
+    "codes": "alexnet.features.codes",
+    "retrieval": "alexnet.features.retrieval",
     "report": "alexnet.analysis.report",
     "show": "alexnet.analysis.show",
     "summary": "alexnet.commands",

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alexnet import config, devices, distributed, files, recipes
-from alexnet.analysis import drawing
+from alexnet import config, devices, distributed, drawing, files, recipes
 from alexnet.analysis import summary as analysis_summary
 from alexnet.analysis.confusion import confusion
-from alexnet.analysis.errors import Evidence, errors
+from alexnet.analysis.mistakes import Evidence, mistakes
 from alexnet.analysis.reliability import reliability
 from alexnet.analysis.report import report
 from alexnet.analysis.saliency import grad_cam, last_maps
@@ -138,7 +137,7 @@ def evaluate(
             evaluation.write(out, result)
             names = [entry.words or entry.name for entry in result.classes]
             drawing.save(confusion(result.confusion.numpy(), names), out / "confusion.png")
-            files.write_bytes(out / "errors.html", errors(result, loader.shards, _evidence(classifiers[0])))
+            files.write_bytes(out / "errors.html", mistakes(result, loader.shards, _evidence(classifiers[0])))
         return result
 
 

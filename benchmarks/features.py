@@ -26,10 +26,10 @@ from PIL import Image
 
 import alexnet
 from alexnet import devices, machine
-from alexnet.analysis import embed as embedding
 from alexnet.data.shards import ClassName
 from alexnet.data.views import Statistics, Views
 from alexnet.evaluation.classifier import Classifier
+from alexnet.features import embed as embedding
 from alexnet.model.alexnet import AlexNet, AlexNetConfig
 
 STAGE = "relu7"

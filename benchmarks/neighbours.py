@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from alexnet import devices, machine
-from alexnet.analysis.neighbours import nearest
+from alexnet.features.nearest import nearest
 
 COUNT = 6
 SOURCES = 64

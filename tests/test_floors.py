@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alexnet"
 FLOORS = [
-    {"config", "randomness", "distributed", "files", "errors", "devices", "machine"},
+    {"config", "randomness", "distributed", "files", "errors", "devices", "machine", "drawing"},
     {"data", "model"},
     {"evaluation"},
     {"training"},
-    {"analysis", "baselines", "interchange"},
+    {"analysis", "features", "baselines", "interchange"},
     {"recipes"},
     {"sweeps"},
     {"commands", "serving", "experiments"},

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.errors import counted
 
 _NAMED = 40  # so many classes can have their names at the edges

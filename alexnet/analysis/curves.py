@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 
 _POINTS = 400  # more than a printed figure can show
 _PANELS = (("loss", "Loss (nats)"), ("top1_error", "Top-1 error"), ("top5_error", "Top-5 error"))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.summary import Summary
 from alexnet.errors import counted
 from alexnet.model.network import Fact

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.errors import InputError
 from alexnet.model import rows
 from alexnet.model.network import Network

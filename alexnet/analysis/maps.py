@@ -10,7 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.model import rows

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.pictures import Pictures
 from alexnet.evaluation.classifier import Classifier
 

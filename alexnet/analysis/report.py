@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from alexnet import config, files
-from alexnet.analysis import drawing, page
+from alexnet import config, drawing, files
+from alexnet.analysis import page
 from alexnet.analysis.confusion import confusion
 from alexnet.analysis.curves import curves
 from alexnet.analysis.kernels import kernels

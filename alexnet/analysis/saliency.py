@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.data.views import centre_view
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, Image

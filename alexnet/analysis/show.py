@@ -7,7 +7,8 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from alexnet.analysis import drawing, pictures
+from alexnet import drawing
+from alexnet.analysis import pictures
 from alexnet.analysis.confusion import confusion as drawn_confusion
 from alexnet.analysis.curves import curves as drawn_curves
 from alexnet.analysis.kernels import kernels as drawn_kernels

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.pictures import Pictures
 from alexnet.errors import InputError, counted
 from alexnet.evaluation.classifier import Classifier

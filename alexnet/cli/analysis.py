@@ -7,7 +7,7 @@ import tyro
 from tyro.conf import Positional
 
 import alexnet
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.figure2 import figure2
 from alexnet.analysis.show import Kind, images_to_see
 from alexnet.cli import terminal

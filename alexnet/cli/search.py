@@ -9,12 +9,12 @@ from rich.table import Table
 from tyro.conf import Positional
 
 import alexnet
-from alexnet.analysis.codes import Progress, Settings
-from alexnet.analysis.compare import Similarity
-from alexnet.analysis.precision import BITS, Way
-from alexnet.analysis.search import Found, Method
 from alexnet.cli import terminal
 from alexnet.errors import InputError
+from alexnet.features.coder import Progress, Settings
+from alexnet.features.neighbours import Found, Method
+from alexnet.features.retrieval import BITS, Way
+from alexnet.features.similarity import Similarity
 
 _USAGE = """usage: alexnet codes fit FEATURES CODES [--bits 64] [--stage relu7] [--seed 0]
        alexnet codes evaluate FEATURES QUERIES [--bits 32,64,128,256] [--k 6] [--stage relu7] [--json]

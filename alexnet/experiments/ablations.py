@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import LEARNT, Difference, apart, guessing, helps, of_values, paired_gaps

@@ -8,15 +8,14 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet import devices
-from alexnet.analysis import drawing
-from alexnet.analysis.codes import Settings
-from alexnet.analysis.precision import BITS, Classes, Vectors, Way, coded, exact, projected, reduced
+from alexnet import devices, drawing
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.experiments.figure4 import Pictures, drawn, features
+from alexnet.features.coder import Settings
+from alexnet.features.retrieval import BITS, Classes, Vectors, Way, coded, exact, projected, reduced
 from alexnet.training.run import Run
 
 _STAGE = "relu7"

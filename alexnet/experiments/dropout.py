@@ -8,8 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet import devices, randomness
-from alexnet.analysis import drawing
+from alexnet import devices, drawing, randomness
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.views import centre_view
 from alexnet.evaluation import metrics

@@ -7,8 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from alexnet import recipes
-from alexnet.analysis import drawing
+from alexnet import drawing, recipes
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference, of_values
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.kernels import kernels
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.ablations import changed

@@ -12,15 +12,14 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet import devices
-from alexnet.analysis import drawing
-from alexnet.analysis.neighbours import differences, nearest
+from alexnet import devices, drawing
 from alexnet.analysis.predictions import chosen, predictions
 from alexnet.data.shards import Shards
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
+from alexnet.features.nearest import differences, nearest
 from alexnet.training.run import Run
 
 _STAGE = "relu7"  # the paper's last hidden layer

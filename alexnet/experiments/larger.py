@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.experiments import pretraining, rivals
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference, helps, paired

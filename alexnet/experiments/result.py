@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from alexnet import config, devices, recipes
-from alexnet.analysis import drawing
+from alexnet import config, devices, drawing, recipes
 from alexnet.errors import InputError, counted
 from alexnet.experiments.bench import Bench
 from alexnet.experiments.experiment import Experiment, Measured

@@ -8,8 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet import devices
-from alexnet.analysis import drawing
+from alexnet import devices, drawing
 from alexnet.data.loader import Loader, Loading
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import Bench, Budget

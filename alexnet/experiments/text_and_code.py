@@ -9,8 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet import recipes
-from alexnet.analysis import drawing
+from alexnet import drawing, recipes
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict

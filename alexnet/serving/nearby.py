@@ -10,14 +10,15 @@ import numpy as np
 from PIL import Image
 
 from alexnet import files
-from alexnet.analysis import index, neighbours, retrieved, search
-from alexnet.analysis.features import Features
-from alexnet.analysis.retrieved import Read
-from alexnet.analysis.stimuli import Showing
 from alexnet.data.decoding import decode
 from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
+from alexnet.features import index, neighbours, pictures
+from alexnet.features.folder import Features
+from alexnet.features.nearest import nearest
+from alexnet.features.pictures import Read
+from alexnet.features.stimuli import Showing
 
 MOST = 24
 """Neighbours of one picture at most."""
@@ -74,9 +75,9 @@ class Nearby:
         if files.checksum(classifier_file.find(run, best)) != described["classifier"]["sha256"]:
             raise InputError(f"{features} are not of {run}: `alexnet embed {run} SOURCE FEATURES` makes some that are.")
         opened.stage()  # raises where there are several
-        showing = search.showing(described, classifier)
+        showing = neighbours.showing(described, classifier)
         try:
-            read = retrieved.reader(described, opened.paths, showing, source)
+            read = pictures.reader(described, opened.paths, showing, source)
         except InputError:
             if source is not None:
                 raise
@@ -91,11 +92,11 @@ class Nearby:
 
     def nearest(self, classifier: Classifier, pixels: Sequence[np.ndarray]) -> list[tuple[Neighbour, ...]]:
         """The `MOST` nearest to each of some pictures uint8 `[S,S,3]`, the nearest first."""
-        queries, stored = search.vectors(classifier, pixels, self.stage), self.features.vectors(self.stage)
+        queries, stored = neighbours.vectors(classifier, pixels, self.stage), self.features.vectors(self.stage)
         if index.wanted(len(stored)):
             found = index.search(self.features.path / f"{self.stage}.faiss", queries, stored, MOST)
         else:
-            found = neighbours.nearest(queries, stored, MOST)
+            found = nearest(queries, stored, MOST)
         return [
             tuple(
                 Neighbour(row, self.features.paths[row], self.features.labels[row], distance)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from alexnet import devices, machine
-from alexnet.analysis.embed import responses
 from alexnet.analysis.saliency import grad_cam, last_maps
 from alexnet.config import nearest
 from alexnet.data.decoding import picture
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
+from alexnet.features.embed import responses
 from alexnet.model import rows
 from alexnet.model.network import facts
 from alexnet.serving.batcher import Batcher, Compute, Load

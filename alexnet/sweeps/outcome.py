@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.sweeps import settings
 from alexnet.sweeps.settings import Value
 from alexnet.sweeps.trial import Trial

@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from alexnet import config, distributed, recipes
-from alexnet.analysis import drawing
+from alexnet import config, distributed, drawing, recipes
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.files import write_bytes, write_json

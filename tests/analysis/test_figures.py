@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.confusion import confusion
 from alexnet.analysis.curves import curves
 from alexnet.analysis.kernels import kernels, mosaic

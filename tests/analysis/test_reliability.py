@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.reliability import reliability as figure
 from alexnet.evaluation.calibration import Calibration
 from alexnet.evaluation.reliability import reliability

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.analysis import drawing
+from alexnet import drawing
 from alexnet.analysis.saliency import evidence, grad_cam, gradient, last_maps, saliency
 from alexnet.data.views import centre_view
 from alexnet.errors import InputError

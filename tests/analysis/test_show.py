@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 import alexnet
-from alexnet import recipes
-from alexnet.analysis import drawing, pictures
+from alexnet import drawing, recipes
+from alexnet.analysis import pictures
 from alexnet.analysis.predictions import wrong
 from alexnet.analysis.show import USES, images_to_see
 from alexnet.data.shards import PreparedSet

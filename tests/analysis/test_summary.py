@@ -7,8 +7,7 @@ import math
 import pytest
 
 import alexnet
-from alexnet import recipes
-from alexnet.analysis import drawing
+from alexnet import drawing, recipes
 from alexnet.analysis.figure2 import figure2, layout, read
 from alexnet.errors import InputError
 from alexnet.model.rows import Dense

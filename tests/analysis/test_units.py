@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.analysis import drawing, pictures
+from alexnet import drawing
+from alexnet.analysis import pictures
 from alexnet.analysis.pictures import Pictures
 from alexnet.analysis.units import block, deepest, exciting, told, units
 from alexnet.data.shards import ClassName

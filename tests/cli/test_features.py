@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from alexnet import cli
-from alexnet.analysis.features import Features
 from alexnet.data.prepare import prepare
 from alexnet.evaluation.classifier import Classifier
+from alexnet.features.folder import Features
 
 
 @pytest.fixture

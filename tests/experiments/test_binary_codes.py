@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.analysis.precision import Way
 from alexnet.experiments import binary_codes
 from alexnet.experiments.binary_codes import _missed, _rows
 from alexnet.experiments.comparison import Difference
 from alexnet.experiments.reproduce import reproduce
+from alexnet.features.retrieval import Way
 
 JUDGE = binary_codes.EXPERIMENTS[0].judge
 

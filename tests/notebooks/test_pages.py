@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from alexnet import cli
-from alexnet.analysis.features import Features
+from alexnet.features.folder import Features
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / f"for-{who}.md" for who in ("lecturers", "vision-scientists", "engineers")]

@@ -24,7 +24,7 @@ _SIDE = 160  # pixels of a picture on the page, which is then a few megabytes at
 _BATCH = 32
 
 
-def errors(evaluation: Evaluation, shards: Shards, evidence: Evidence | None = None) -> bytes:
+def mistakes(evaluation: Evaluation, shards: Shards, evidence: Evidence | None = None) -> bytes:
     """The page, HTML in one file: first up to 24 suspected wrong labels, then up to 4 pictures of up to 40 classes.
 
     Args:

@@ -5,8 +5,8 @@ import fcntl
 
 import pytest
 
-from alexnet.analysis import growing
 from alexnet.errors import InputError
+from alexnet.features import growing
 
 OTHER = "is being embedded by another process; wait for it"
 

@@ -15,13 +15,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet import files, machine
-from alexnet.analysis import drawing
-from alexnet.analysis.embed import embed
-from alexnet.analysis.features import Features
-from alexnet.analysis.similarity import Compared, between, compared, compared_distances, memory, most_images
-from alexnet.analysis.stimuli import mapped_array
+from alexnet import drawing, files, machine
 from alexnet.errors import InputError, counted
+from alexnet.features.embed import embed
+from alexnet.features.folder import Features
+from alexnet.features.similarity_measures import Compared, between, compared, compared_distances, memory, most_images
+from alexnet.features.stimuli import mapped_array
 
 _GIB = 1 << 30
 _ROUNDING = 1e-5  # of the largest dissimilarity: sums in float32

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import alexnet
-from alexnet.analysis import compare
-from alexnet.analysis.features import Features
-from alexnet.analysis.similarity import cka, dissimilarities, rank_correlation
 from alexnet.errors import InputError
+from alexnet.features import similarity
+from alexnet.features.folder import Features
+from alexnet.features.similarity_measures import cka, dissimilarities, rank_correlation
 from alexnet.machine import Memory
 
 IMAGES = 9
@@ -135,7 +135,7 @@ def test_runs_are_shown_the_source_and_leave_nothing_behind(tmp_path, monkeypatc
     images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
     np.save(tmp_path / "stimuli.npy", images)
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(compare.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(similarity.tempfile, "tempdir", str(tmp_path / "temporary"))
     alexnet.embed("cifar10", tmp_path / "stimuli.npy", tmp_path / "features", ["relu2", "fc10"])
     source = tmp_path / "stimuli.npy"
     found = alexnet.similarity([tmp_path / "features", "cifar10"], source=source, stages=["fc10"])
@@ -158,10 +158,10 @@ def test_measured_alone_and_too_few(one, tmp_path):
 
 
 def test_memory_is_asked_about_before(one, monkeypatch):
-    monkeypatch.setattr(compare.machine, "memory", lambda: Memory(1 << 40, compare.memory(8, 2)))
+    monkeypatch.setattr(similarity.machine, "memory", lambda: Memory(1 << 40, similarity.memory(8, 2)))
     with pytest.raises(InputError, match="embed at most 8 images"):
         alexnet.similarity([one])
-    monkeypatch.setattr(compare.machine, "memory", lambda: None)
+    monkeypatch.setattr(similarity.machine, "memory", lambda: None)
     alexnet.similarity([one])
 
 
@@ -223,13 +223,13 @@ def test_dissimilarities_are_known_by_their_shape_up_to_rounding(one, tmp_path):
 
 def test_correlations_below_zero_are_of_another_colour():
     values = np.array([[1, -0.8], [-0.8, 1]])
-    figure = compare.Similarity(("a", "b"), 9, values, abs(values), {}).figure()
+    figure = similarity.Similarity(("a", "b"), 9, values, abs(values), {}).figure()
     (ranks,), (alignment,) = (axes.images for axes in figure.axes)
     assert (ranks.get_clim(), alignment.get_clim()) == ((-1, 1), (0, 1))
     red, _, blue, _ = ranks.to_rgba(values)[0, 1]
     assert red > 2 * blue
     assert figure.axes[0].texts[1].get_color() == "white"
-    same = compare.Similarity(("a", "b"), 9, abs(values), np.full((2, 2), np.nan), {}).figure()
+    same = similarity.Similarity(("a", "b"), 9, abs(values), np.full((2, 2), np.nan), {}).figure()
     assert [axes.images[0].get_clim() for axes in same.axes] == [(0, 1), (0, 1)]
 
 

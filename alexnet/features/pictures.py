@@ -9,12 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet import files
-from alexnet.analysis import drawing
-from alexnet.analysis.stimuli import Showing, mapped_array
+from alexnet import drawing, files
 from alexnet.data.decoding import Refused
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
+from alexnet.features.stimuli import Showing, mapped_array
 
 _LETTERS = 18
 DRAWN = 12

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 import alexnet
-from alexnet.analysis import precision
-from alexnet.analysis.codes import Settings, fit, hamming
-from alexnet.analysis.precision import Classes, Vectors, coded, exact, projected, reduced
 from alexnet.errors import InputError
+from alexnet.features import retrieval
+from alexnet.features.coder import Settings, fit, hamming
+from alexnet.features.retrieval import Classes, Vectors, coded, exact, projected, reduced
 
 QUICK = Settings(bits=8, hidden=16, epochs=4)
 
@@ -58,9 +58,9 @@ def test_codes_of_each_length_and_the_floor(setting):
 def test_a_query_is_timed_alone(setting, monkeypatch):
     vectors, classes = setting
     clock, sizes = iter(range(1000)), []
-    monkeypatch.setattr(precision.time, "perf_counter", lambda: next(clock))
-    real = precision.nearest
-    monkeypatch.setattr(precision, "nearest", lambda some, *rest: sizes.append(len(some)) or real(some, *rest))
+    monkeypatch.setattr(retrieval.time, "perf_counter", lambda: next(clock))
+    real = retrieval.nearest
+    monkeypatch.setattr(retrieval, "nearest", lambda some, *rest: sizes.append(len(some)) or real(some, *rest))
     assert exact("all", vectors, classes, 5).seconds == 1
     assert sizes == [12, *[1] * 12]
 
@@ -108,7 +108,7 @@ def test_the_table(folders):
 
 
 def test_what_makes_no_sense_is_refused_before_a_picture_is_read(folders, monkeypatch):
-    monkeypatch.setattr(precision, "_reduced", lambda _: pytest.fail("pixels were read"))
+    monkeypatch.setattr(retrieval, "_reduced", lambda _: pytest.fail("pixels were read"))
     for options, match in (
         ({"bits": (8, 12)}, "12 bits: a code has 8 to 1024 bits"),
         ({"bits": (8, 0)}, "0 bits"),
@@ -128,7 +128,7 @@ def test_pixels_of_grey_pictures_are_those_that_were_shown(tmp_path):
     embedded = alexnet.embed(
         "cifar10", tmp_path / "grey", tmp_path / "features", ["fc10"], greyscale_as_is=True, geometry="whole"
     )
-    found = precision._reduced(embedded).reshape(2, 3, 24, 24)
+    found = retrieval._reduced(embedded).reshape(2, 3, 24, 24)
     level = round(embedded.described["preprocessing"]["views"]["mean"][0])
     assert (found[:, :, :5] == level).all()
     assert np.array_equal(found[:, 0], found[:, 2])

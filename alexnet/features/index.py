@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from alexnet import files
-from alexnet.analysis.neighbours import Neighbours, differences, nearest
 from alexnet.errors import InputError
+from alexnet.features.nearest import Neighbours, differences, nearest
 
 MOST = 1_000_000
 """So many vectors are searched exactly unless it is asked otherwise."""

@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 
 import alexnet
-from alexnet.analysis import embed as module
-from alexnet.analysis.features import Features
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import ClassName, PreparedSet
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.lesions import changes
+from alexnet.features import embed as module
+from alexnet.features.folder import Features
 from alexnet.model.alexnet import AlexNet, AlexNetConfig, Initialisation
 from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.network import Network
@@ -230,7 +230,7 @@ def test_stopped_it_goes_on_in_blocks_of_another_size(run, folder, array, tmp_pa
 KILLED = """
 import os, signal, sys
 import alexnet
-from alexnet.analysis import embed, growing
+from alexnet.features import embed, growing
 embed.BATCH, growing._SECONDS = 32, 0
 left, fsync = int(sys.argv[4]), os.fsync
 def counted(descriptor):

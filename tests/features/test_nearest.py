@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.analysis import neighbours
-from alexnet.analysis.neighbours import differences, nearest
 from alexnet.errors import InputError
+from alexnet.features import nearest as module
+from alexnet.features.nearest import differences, nearest
 
 
 def by_loops(queries, stored, count):
@@ -29,7 +29,7 @@ def drawn(rows, columns=7, seed=0, dtype=np.float32):
 @pytest.mark.parametrize("values", [7, 35, 1 << 24])
 @pytest.mark.parametrize("offset", [0, 1000])
 def test_agrees_with_loops_whatever_the_blocks(monkeypatch, values, offset):
-    monkeypatch.setattr(neighbours, "_VALUES", values)
+    monkeypatch.setattr(module, "_VALUES", values)
     queries, stored = drawn(9, seed=1) + offset, drawn(50) + offset
     found = nearest(queries, stored, 6)
     places, distances = by_loops(queries, stored, 6)
@@ -40,7 +40,7 @@ def test_agrees_with_loops_whatever_the_blocks(monkeypatch, values, offset):
 
 def test_memory_is_that_of_blocks_also_for_short_vectors(monkeypatch):
     """All distances at once would be 8 MB, and several arrays are of their shape."""
-    monkeypatch.setattr(neighbours, "_ROWS", 32)
+    monkeypatch.setattr(module, "_ROWS", 32)
     queries, stored = drawn(320, 2, seed=1), drawn(3200, 2)
     tracemalloc.start()
     try:
@@ -53,7 +53,7 @@ def test_memory_is_that_of_blocks_also_for_short_vectors(monkeypatch):
 
 @pytest.mark.parametrize("values", [14, 1 << 24])
 def test_ties_are_broken_by_place_also_where_they_are_more_than_the_candidates(monkeypatch, values):
-    monkeypatch.setattr(neighbours, "_VALUES", values)
+    monkeypatch.setattr(module, "_VALUES", values)
     stored = np.repeat(drawn(2), 40, axis=0)[np.random.default_rng(3).permutation(80)]
     for seed in range(5):
         query = drawn(1, seed=seed)
@@ -95,7 +95,7 @@ def test_nearly_equal_distances_that_products_in_float32_confuse():
 def test_computed_distances_keep_to_their_bound(precision, offset):
     """What a pass calls possible holds the nearest wherever it calls itself complete."""
     queries, stored = likely(40, seed=1) + offset, likely(500) + offset
-    found = neighbours._candidates(queries, stored, 3, 128, precision)
+    found = module._candidates(queries, stored, 3, 128, precision)
     assert found.complete.sum() > 30
     for number, query in enumerate(queries):
         possible = set(found.places[number, found.possible[number]].tolist())
@@ -112,7 +112,7 @@ def likely(rows, seed=0):
 def test_what_float32_leaves_open_goes_to_float64():
     """All lie at about one distance, far away: too many to keep as candidates."""
     queries, stored = drawn(32, 500, seed=1) + 3000, drawn(3000, 500) - 3000
-    assert not neighbours._candidates(queries, stored, 6, 512, torch.float32).complete.any()
+    assert not module._candidates(queries, stored, 6, 512, torch.float32).complete.any()
     exact = [np.square(stored.astype(np.float64) - query.astype(np.float64)).sum(1) for query in queries]
     assert nearest(queries, stored, 6).indices.tolist() == np.argsort(exact, axis=1)[:, :6].tolist()
 
@@ -152,7 +152,7 @@ def test_fewer_stored_than_asked_for_and_no_queries():
 
 
 def test_differences_at_places(monkeypatch):
-    monkeypatch.setattr(neighbours, "_VALUES", 14)
+    monkeypatch.setattr(module, "_VALUES", 14)
     query, stored, places = drawn(1)[0], drawn(9, seed=2), np.array([8, 0, 3, 3])
     expected = [math.dist(query.tolist(), stored[place].tolist()) for place in places]
     np.testing.assert_allclose(differences(query, stored, places), expected, rtol=1e-12)

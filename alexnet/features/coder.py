@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.analysis.neighbours import Neighbours
 from alexnet.errors import InputError
+from alexnet.features.nearest import Neighbours
 
 _HELD_OUT = 10  # one of so many vectors is held out, to choose the epoch by
 _LEAST = 20  # vectors, to fit on

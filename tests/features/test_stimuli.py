@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
-from alexnet.analysis.stimuli import mapped_array
 from alexnet.errors import InputError
+from alexnet.features.stimuli import mapped_array
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (0, 3), (), (2, 1, 5)])

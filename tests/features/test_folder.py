@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import alexnet
-from alexnet.analysis.features import Features, read_images, write_csv
 from alexnet.errors import InputError
+from alexnet.features.folder import Features, read_images, write_csv
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from alexnet import config, files
-from alexnet.analysis.features import HEADER, write_csv
 from alexnet.errors import InputError
+from alexnet.features.folder import HEADER, write_csv
 
 try:
     import fcntl

@@ -6,8 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from alexnet.analysis import similarity
-from alexnet.analysis.similarity import (
+from alexnet.errors import InputError
+from alexnet.features import similarity_measures
+from alexnet.features.similarity_measures import (
     between,
     cka,
     compared,
@@ -16,7 +17,6 @@ from alexnet.analysis.similarity import (
     rank_correlation,
     ranks,
 )
-from alexnet.errors import InputError
 
 
 def drawn(images=7, units=(3, 2, 2), seed=0):
@@ -48,7 +48,7 @@ def cka_by_loops(one, other):
 @pytest.mark.parametrize("values", [1, 30, 1 << 23])
 @pytest.mark.parametrize("offset", [0, 1e6])
 def test_dissimilarities_by_loops_whatever_the_blocks(monkeypatch, values, offset):
-    monkeypatch.setattr(similarity, "_VALUES", values)
+    monkeypatch.setattr(similarity_measures, "_VALUES", values)
     responses = drawn().astype(np.float64) + offset
     rows = responses.reshape(7, -1).tolist()
     expected = [[1 - correlation(a, b) for b in rows] for a in rows]
@@ -110,7 +110,7 @@ def test_all_pairs_at_once_are_the_pairs():
 
 
 def test_memory_keeps_to_what_is_said(monkeypatch):
-    monkeypatch.setattr(similarity, "_VALUES", 1 << 10)
+    monkeypatch.setattr(similarity_measures, "_VALUES", 1 << 10)
     responses = drawn(200, (300,))
     tracemalloc.start()
     try:
@@ -119,18 +119,18 @@ def test_memory_keeps_to_what_is_said(monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= similarity.memory(200, 3)
+    assert peak <= similarity_measures.memory(200, 3)
     assert (
-        similarity.memory(similarity.most_images(10**9, 5), 5)
+        similarity_measures.memory(similarity_measures.most_images(10**9, 5), 5)
         <= 10**9
-        < similarity.memory(similarity.most_images(10**9, 5) + 1, 5)
+        < similarity_measures.memory(similarity_measures.most_images(10**9, 5) + 1, 5)
     )
-    assert similarity.most_images(0, 5) == 0
+    assert similarity_measures.most_images(0, 5) == 0
 
 
 def test_memory_is_what_the_help_says():
-    assert similarity.most_images(10**9, 2) == pytest.approx(3490, abs=5)
-    assert similarity.memory(2000, 10) == pytest.approx(0.7e9, rel=0.01)
+    assert similarity_measures.most_images(10**9, 2) == pytest.approx(3490, abs=5)
+    assert similarity_measures.memory(2000, 10) == pytest.approx(0.7e9, rel=0.01)
 
 
 def test_half_precision_maps(tmp_path):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.analysis import codes as module
-from alexnet.analysis.coded import Codes, codes
-from alexnet.analysis.codes import Coder, Settings, fit, hamming, projections
 from alexnet.errors import InputError
+from alexnet.features import coder as module
+from alexnet.features.coder import Coder, Settings, fit, hamming, projections
+from alexnet.features.codes import Codes, codes
 
 QUICK = Settings(bits=16, hidden=32, epochs=6)
 
@@ -201,7 +201,7 @@ def test_a_folder_of_codes_is_read_as_it_was_written_and_needs_no_features(featu
 
 def test_the_same_codes_are_not_fitted_again_and_others_not_over_them(features, tmp_path, monkeypatch):
     codes(features, tmp_path / "codes", QUICK)
-    monkeypatch.setattr("alexnet.analysis.coded.fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr("alexnet.features.codes.fit", lambda *_: pytest.fail("fitted again"))
     codes(features, tmp_path / "codes", QUICK)
     with pytest.raises(InputError, match="fitted otherwise"):
         codes(features, tmp_path / "codes", dataclasses.replace(QUICK, seed=1))

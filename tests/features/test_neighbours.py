@@ -9,15 +9,15 @@ import pytest
 from PIL import Image
 
 import alexnet
-from alexnet.analysis import index, search
-from alexnet.analysis.codes import Settings
-from alexnet.analysis.features import Features
-from alexnet.analysis.neighbours import nearest
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.classifier_file import find
+from alexnet.features import index, neighbours
+from alexnet.features.coder import Settings
+from alexnet.features.folder import Features
+from alexnet.features.nearest import nearest
 
 STAGE = "fc10"
 
@@ -90,11 +90,11 @@ def test_a_block_of_queries_is_in_memory_at_a_time(features, folder, tmp_path, m
         most.append(len(alive))
         return found
 
-    real = search._pixels
-    monkeypatch.setattr(search, "_pixels", spied)
-    monkeypatch.setattr(search, "BATCH", 2)
-    drawn = search.retrieved.figure
-    monkeypatch.setattr(search.retrieved, "figure", lambda some, *rest: rows.extend(some) or drawn(some, *rest))
+    real = neighbours._pixels
+    monkeypatch.setattr(neighbours, "_pixels", spied)
+    monkeypatch.setattr(neighbours, "BATCH", 2)
+    drawn = neighbours.pictures.figure
+    monkeypatch.setattr(neighbours.pictures, "figure", lambda some, *rest: rows.extend(some) or drawn(some, *rest))
     found = alexnet.neighbours(features, tmp_path / "queries", 1, stage=STAGE, out=tmp_path / "near.png")
     assert [each.error is not None for each in found] == [number in (3, 4, 5, 18) for number in range(30)]
     for each in found:

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from alexnet import files
-from alexnet.analysis.codes import Coder, Progress, Settings, fit
-from alexnet.analysis.features import Features, read_images
 from alexnet.errors import InputError
+from alexnet.features.coder import Coder, Progress, Settings, fit
+from alexnet.features.folder import Features, read_images
 
 FORMAT = 1
 

@@ -9,19 +9,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from alexnet import devices, files
-from alexnet.analysis import drawing, index, retrieved
-from alexnet.analysis.coded import Codes
-from alexnet.analysis.codes import hamming
-from alexnet.analysis.embed import BATCH, configured, responses
-from alexnet.analysis.features import Features
-from alexnet.analysis.neighbours import Neighbours, nearest
-from alexnet.analysis.stimuli import Showing
+from alexnet import devices, drawing, files
 from alexnet.data.decoding import Refused
 from alexnet.data.folders import files_below
 from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
+from alexnet.features import index, pictures
+from alexnet.features.coder import hamming
+from alexnet.features.codes import Codes
+from alexnet.features.embed import BATCH, configured, responses
+from alexnet.features.folder import Features
+from alexnet.features.nearest import Neighbours, nearest
+from alexnet.features.stimuli import Showing
 
 Method = Literal["auto", "exact", "index"]
 """How vectors are searched: all of them, or by an index; auto takes all of up to a million."""
@@ -100,8 +100,8 @@ def neighbours(
         results.append(Found(image, paths, tuple(opened.labels[i] for i in places)))
         drawn += [(image, first[number], places)] if number in first else []
     if out:
-        read = retrieved.reader(opened.described, opened.paths, shown, source)
-        drawing.save(retrieved.figure(drawn, _words(opened, loaded), read), Path(out))
+        read = pictures.reader(opened.described, opened.paths, shown, source)
+        drawing.save(pictures.figure(drawn, _words(opened, loaded), read), Path(out))
     return results
 
 
@@ -118,7 +118,7 @@ def _answered(
         errors |= {number: each for number, each in block.items() if isinstance(each, str)}
         good = {number: each for number, each in block.items() if isinstance(each, np.ndarray)}
         parts += [vectors(classifier, [*good.values()], stage)] if good else []
-        first |= dict(islice(good.items(), retrieved.DRAWN - len(first)))
+        first |= dict(islice(good.items(), pictures.DRAWN - len(first)))
     return np.concatenate(parts) if parts else vectors(classifier, [], stage), errors, first
 
 

@@ -13,10 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet import config, devices, files
-from alexnet.analysis import stimuli
-from alexnet.analysis.features import FORMAT, Features, partial
-from alexnet.analysis.growing import LOCK, Growing, alone, require_same, told
-from alexnet.analysis.stimuli import Placing, Showing, Stimuli
 from alexnet.config import nearest
 from alexnet.data.progress import bar
 from alexnet.data.views import Statistics, Views, centre_view
@@ -24,6 +20,10 @@ from alexnet.errors import InputError, counted
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.lesions import lesion
+from alexnet.features import stimuli
+from alexnet.features.folder import FORMAT, Features, partial
+from alexnet.features.growing import LOCK, Growing, alone, require_same, told
+from alexnet.features.stimuli import Placing, Showing, Stimuli
 from alexnet.model.network import Network, facts
 from alexnet.model.rows import Rectifier, Tanh
 

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import torch
 
-from alexnet.analysis.errors import errors, suspected
+from alexnet.analysis.mistakes import mistakes, suspected
 from alexnet.data.shards import ClassName
 from alexnet.evaluation.evaluate import Evaluation
 
@@ -79,7 +79,7 @@ def test_a_class_without_images_of_its_own_makes_nobody_suspect():
 @pytest.mark.parametrize("classes", [2, 1000])
 def test_the_page_is_bounded_and_whole(classes):
     found, _ = evaluated(2000, classes, right=0.3)
-    page = errors(found, Pictures(2000, 200)).decode()
+    page = mistakes(found, Pictures(2000, 200)).decode()
     assert page.index("Suspected wrong labels") < page.index("The worst of each class")
     count = page.count("<img")
     assert count <= 24 + 40 * 4
@@ -101,7 +101,7 @@ def test_pictures_are_those_evaluated_and_evidence_stands_beside_them():
         asked.extend(labels)
         return np.stack([np.eye(24, dtype=np.float32) * label for label in labels])
 
-    page = errors(found, pictures, evidence).decode()
+    page = mistakes(found, pictures, evidence).decode()
     shown = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     first = suspected(found)[0]
     pixels = [np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(data)))) for data in shown[:2]]
@@ -116,7 +116,7 @@ def test_pictures_are_those_evaluated_and_evidence_stands_beside_them():
 
 def test_nothing_wrong_and_nothing_at_all():
     found, _ = evaluated(20, 3, right=1.1)
-    page = errors(found, Pictures(20)).decode()
+    page = mistakes(found, Pictures(20)).decode()
     assert "No picture is answered wrongly." in page
     assert "<img" not in page
 
@@ -124,7 +124,7 @@ def test_nothing_wrong_and_nothing_at_all():
 def test_names_do_not_break_the_page():
     paths = [f'<img src=x onerror="alert({i})">\udcff/"&.png' for i in range(30)]
     found, _ = evaluated(30, 2, paths=paths, words=["<script>alert(1)</script>", "$\\frac"], right=0.2)
-    page = errors(found, Pictures(30)).decode()
+    page = mistakes(found, Pictures(30)).decode()
     assert "<script" not in page
     assert "onerror=&quot;" in page
     assert 'src=x onerror="' not in page

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.analysis import retrieved
-from alexnet.analysis.codes import Coder, Settings, fit, hamming, projections
-from alexnet.analysis.features import Features
-from alexnet.analysis.neighbours import Neighbours, nearest
-from alexnet.analysis.stimuli import Showing
 from alexnet.errors import InputError
+from alexnet.features import pictures
+from alexnet.features.coder import Coder, Settings, fit, hamming, projections
+from alexnet.features.folder import Features
+from alexnet.features.nearest import Neighbours, nearest
+from alexnet.features.stimuli import Showing
 
 BITS = (32, 64, 128, 256)
 SIDE = 32
@@ -220,6 +220,6 @@ def _reduced(features: Features) -> np.ndarray:
     way = features.described["preprocessing"]
     level = round(way["views"]["mean"][0]) if way["greyscale_as_is"] else None
     shown = Showing(way["size"], way["views"]["crop"], way["geometry"], way["orientation"], level)
-    read = retrieved.reader(features.described, features.paths, shown)
+    read = pictures.reader(features.described, features.paths, shown)
     images = (torch.from_numpy(read(row)).permute(2, 0, 1)[None] for row in range(len(features)))
     return np.concatenate([reduced(image, shown.crop) for image in images])

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from alexnet import files
-from alexnet.analysis.stimuli import mapped_array
 from alexnet.config import nearest
 from alexnet.errors import InputError
+from alexnet.features.stimuli import mapped_array
 
 FORMAT = 1
 HEADER = 128
