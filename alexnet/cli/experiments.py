@@ -32,6 +32,7 @@ def reproduce(arguments: list[str]) -> int:
         seeds: int | None = None,
         epochs: float | None = None,
         width: float | None = None,
+        rates: tuple[float, ...] = (),
         smoke: terminal.Flag = False,
         pretrain_data: Path | None = None,
         write: Path | None = None,
@@ -54,6 +55,8 @@ def reproduce(arguments: list[str]) -> int:
             seeds: runs of each recipe.
             epochs: the share of each recipe's epochs; by default all on a GPU, the experiment's reduction elsewhere.
             width: the share of each network's kernels and units; likewise.
+            rates: multiples of its learning rate, the best of which each network is compared at (0.5 1 2); by default
+                its own alone, except for ablations on a GPU.
             smoke: a few steps on pictures drawn for it, to see that all runs.
             pretrain_data: another prepared set, for the experiments that pretrain.
             write: the Markdown page whose part between two marks is written anew from the result files.
@@ -63,7 +66,7 @@ def reproduce(arguments: list[str]) -> int:
         if not name:
             _list(states(results), write, results, json=json)
             return 0
-        options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "width": width, "smoke": smoke}
+        options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "width": width, "rates": rates, "smoke": smoke}
         places: dict[str, Any] = {"results": results, "pretrain_data": pretrain_data, "machine": machine}
 
         def run(each: str) -> dict[str, Any]:

@@ -25,9 +25,10 @@ from alexnet.training.recipe import Recipe
 Effect = Literal["top-1 error", "top-5 error", "training error", "overfitting"]
 
 REDUCED = Budget("reduced", epochs=0.075, width=1 / 8, seeds=3)
+FULL = Budget("full", rates=(0.5, 1.0, 2.0))
 COST = (
-    "full: 2 recipes x 3 seeds, whole schedules; reduced: an eighth of the width, 3 of 40 epochs, 3 seeds, "
-    "8 minutes on one core with AMX; the runs with everything on are shared"
+    "full: 2 recipes x 3 seeds and 2 more learning rates, whole schedules; reduced: an eighth of the width, "
+    "3 of 40 epochs, 3 seeds, 8 minutes on one core with AMX; the runs with everything on are shared"
 )
 _FITS = 0.5  # of that error on training images: above it nothing can have overfitted
 
@@ -84,7 +85,7 @@ def ablation(
         )
     measure = partial(_measure, part=part, effect=effect, printed=printed or {}, remarks=remarks)
     judge = partial(_judge, what=part.what, effect=effect, smallest=smallest)
-    return Experiment(name, section, claim, paper, "photographs", COST, rule, REDUCED, measure, judge)
+    return Experiment(name, section, claim, paper, "photographs", COST, rule, REDUCED, measure, judge, FULL)
 
 
 def changed(recipe: Recipe, **fields: Any) -> Recipe:

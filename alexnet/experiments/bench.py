@@ -1,6 +1,7 @@
 """Where experiments train: runs shared by all of them, shrunk to a budget, measured on the same images."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation, evaluate
 from alexnet.files import write_aside
 from alexnet.sweeps.finished import finish, finished
+from alexnet.sweeps.trial import trial
 from alexnet.training import environment
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import Run, unique_name
@@ -40,8 +42,12 @@ class Budget:
     """The share of each network's kernels and units."""
     seeds: int = 3
     """Runs of each recipe, with seeds 0, 1, ..."""
+    rates: tuple[float, ...] = ()
+    """Multiples of each recipe's learning rate to try before it is compared with others; none: its own alone."""
 
     def __post_init__(self) -> None:
+        if any(not rate > 0 for rate in self.rates):
+            raise InputError("the budget's rates are multiples of each recipe's learning rate, above 0: 0.5 1 2.")
         if self.seeds < 1 or not 0 <= self.epochs <= 10 or not 0 < self.width <= 4:
             raise InputError(
                 f"the budget has {self.seeds} seeds, {self.epochs} of the epochs and {self.width} of the width; "
@@ -111,11 +117,14 @@ class Bench:
         What it was resumed from is deleted once it is finished.
 
         Args:
-            start: a classifier file to begin from.
+            start: a classifier file to begin from; its rate is then the recipe's, whatever the budget's.
             data: another prepared set than the bench's.
         """
-        recipe = replace(self.budget.shrink(recipe), seeds=Seeds(seed, seed))
         data = data or self.data
+        recipe = self.budget.shrink(recipe)
+        if self.budget.rates and start is None:
+            recipe = self._tuned(recipe, data)
+        recipe = replace(recipe, seeds=Seeds(seed, seed))
         prepared = PreparedSet.open(data)
         name = unique_name(recipe, prepared, start)
         run = _finished(self.runs / name, recipe, prepared)
@@ -127,6 +136,20 @@ class Bench:
         if prepared.fingerprint != self.prepared.fingerprint:
             self.elsewhere.add(data.name)
         return run
+
+    def _tuned(self, recipe: Recipe, data: Path) -> Recipe:
+        """`recipe` at that of the budget's rates whose first seed errs least on validation, then by loss."""
+        if not PreparedSet.open(data).counts.get("val"):
+            raise InputError(f"{data} has no `val` split to choose rates on: prepare it with --holdout 0.1.")
+        own = recipe.optimiser.learning_rate
+        tried = [
+            trial(recipe, {"optimiser.learning_rate": rate * own}, 0, data, self.runs, self.machine, say=self.say)
+            for rate in sorted(self.budget.rates, key=lambda rate: abs(math.log(rate)))
+        ]
+        self.used |= {each.run.name: each.recipe for each in tried}
+        sound = [each for each in tried if each.error is not None] or tried[:1]
+        best = min(sound, key=lambda each: (each.error, each.epochs and each.epochs[-1]["validation"]["loss"]))
+        return replace(recipe, optimiser=best.recipe.optimiser)
 
     def differs(self, recipe: Recipe) -> str:
         """In what `recipe` differs from the named recipe that it began as, both within the budget, as words."""

@@ -13,7 +13,7 @@ from alexnet.data.loader import Loader, Loading
 from alexnet.data.views import centre_view
 from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import Classifier
-from alexnet.experiments.ablations import COST, REDUCED, Ablation, ablation, photographs, without
+from alexnet.experiments.ablations import COST, FULL, REDUCED, Ablation, ablation, photographs, without
 from alexnet.experiments.bench import Bench
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, helps, of_values, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
@@ -225,6 +225,7 @@ EXPERIMENTS = (
         REDUCED,
         _measure_iterations,
         _judge_iterations,
+        FULL,
     ),
     Experiment(
         "dropout-mean",
@@ -240,5 +241,6 @@ EXPERIMENTS = (
         REDUCED,
         _measure_masks,
         _judge_masks,
+        FULL,
     ),
 )

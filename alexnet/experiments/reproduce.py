@@ -46,6 +46,7 @@ def reproduce(
     seeds: int | None = None,
     epochs: float | None = None,
     width: float | None = None,
+    rates: Sequence[float] | None = None,
     smoke: bool = False,
     pretrain_data: str | Path | None = None,
     machine: Machine | None = None,
@@ -61,6 +62,8 @@ def reproduce(
         data: the prepared set, photographs or CIFAR-10 as the experiment needs.
         seeds, epochs, width: runs of each recipe, and the shares of its epochs and of its kernels and units; by
             default the experiment's full budget on a GPU, its reduced one elsewhere.
+        rates: multiples of each recipe's learning rate; every network trained from scratch is compared at the best of
+            them, by validation error on the first seed. By default its own, except for ablations on a GPU.
         smoke: a few steps of narrow networks on pictures drawn for it.
         pretrain_data: another prepared set, where the experiment pretrains.
         say: told of each run before it begins.
@@ -73,7 +76,7 @@ def reproduce(
     experiment = find(name)
     results, machine = Path(results), machine or Machine()
     budget = _budget(experiment, machine, smoke)
-    given = {"seeds": seeds, "epochs": epochs, "width": width}
+    given = {"seeds": seeds, "epochs": epochs, "width": width, "rates": tuple(rates) if rates else None}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if changes:
         # A trial stays one: by its name, rivals are fitted coarsely.

@@ -19,7 +19,8 @@ _SMALLER = "smaller"
 def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured, seconds: float) -> dict[str, Any]:
     """The result, which now lies in `folder`/NAME.json beside its figures.
 
-    A fuller result there is not replaced: one with more seeds, epochs, width, training images or other sets. Then this
+    A fuller result there is not replaced: one with more seeds, epochs, width, rates, training images or other
+    sets. Then this
     one lies beside it in NAME-smaller-SET-SCALE.json, which `bench.say` is told. The rule judges the numbers as they
     stand in the file, so that anyone can judge the file again.
 
@@ -82,7 +83,8 @@ def scale(result: Mapping[str, Any]) -> str:
     """How much was computed, in words: "3 seeds, 0.075 of the epochs, 0.125 of the width"."""
     budget = result["budget"]
     shares = [f"{budget[part]:g} of the {part}" for part in ("epochs", "width") if budget[part] != 1]
-    return ", ".join([counted(budget["seeds"], "seed", "seeds"), *shares])
+    rates = [f"the best of {len(budget['rates'])} learning rates"] if budget.get("rates") else []
+    return ", ".join([counted(budget["seeds"], "seed", "seeds"), *shares, *rates])
 
 
 def _stem(folder: Path, name: str, own: Mapping[str, Any], say: Callable[[str], object]) -> str:
@@ -110,6 +112,7 @@ def _extent(result: Mapping[str, Any]) -> dict[str, float]:
         "seed(s)": budget["seeds"],
         "of the epochs": budget["epochs"],
         "of the width": budget["width"],
+        "rate(s)": len(budget.get("rates", ())),
         "training images": data["counts"].get("train", 0),
         "other set(s)": len(data.get("elsewhere", ())),
     }

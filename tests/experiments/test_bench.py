@@ -71,6 +71,24 @@ def test_runs_are_named_by_all_that_decides_them(prepared, tmp_path):
     assert unique_name(first, prepared, moved) in names
 
 
+def test_with_rates_each_network_is_trained_at_the_one_that_errs_least_on_validation(prepared, tmp_path):
+    tuned = Bench(prepared.path, tmp_path, replace(BUDGET, rates=(1e-6, 1.0, 4.0)))
+    chosen = tuned.train(tuned.base, 1).recipe.optimiser.learning_rate
+    own = tuned.base.optimiser.learning_rate
+    tried = {recipe.optimiser.learning_rate: name for name, recipe in tuned.used.items() if recipe.seeds.weights == 0}
+    assert set(tried) == {rate * own for rate in (1e-6, 1.0, 4.0)}
+    last = {rate: epochs(tmp_path / name)[-1]["validation"] for rate, name in tried.items()}
+    found = {rate: (line["top1_error"], line["loss"]) for rate, line in last.items()}
+    assert found[chosen] == min(found.values())
+    assert len(set(found.values())) == 3
+    assert len(tuned.used) == 4
+
+
+def test_rates_are_multiples_above_0():
+    with pytest.raises(InputError, match="multiples"):
+        Budget("mine", rates=(1.0, 0.0))
+
+
 def test_a_default_does_not_enter_the_name():
     assert run_file._changes(Loading()) == ["Loading", []]
     assert run_file._changes(Loading(batch=7)) == ["Loading", [["batch", 7]]]

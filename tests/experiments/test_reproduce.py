@@ -89,11 +89,12 @@ def test_the_budget_is_the_machines_the_trials_or_the_callers(only, tmp_path):
         assert found["numbers"]["data"] == str(data)
         return found["numbers"]["budget"]
 
-    assert budget() == {"name": "reduced", "epochs": 0.5, "width": 0.25, "seeds": 2}
-    assert budget(seeds=5, width=1.0) == {"name": "chosen", "epochs": 0.5, "width": 1.0, "seeds": 5}
+    assert budget() == {"name": "reduced", "epochs": 0.5, "width": 0.25, "seeds": 2, "rates": []}
+    assert budget(seeds=5, width=1.0) == {"name": "chosen", "epochs": 0.5, "width": 1.0, "seeds": 5, "rates": []}
+    assert budget(rates=(0.5, 2.0))["rates"] == [0.5, 2.0]
     assert budget(pretrain_data=data)["name"] == "reduced"
     trial = reproduce.reproduce("fake", results=tmp_path, smoke=True, seeds=1, width=1 / 16)["numbers"]["budget"]
-    assert trial == {"name": "smoke", "epochs": 0.0, "width": 1 / 16, "seeds": 1}
+    assert trial == {"name": "smoke", "epochs": 0.0, "width": 1 / 16, "seeds": 1, "rates": []}
     with pytest.raises(InputError, match="at least one seed"):
         budget(seeds=0)
 
