@@ -1,11 +1,12 @@
 """Files that are whole or absent: written aside, flushed to the disk, renamed; and their checksums."""
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,17 @@ def json_text(data: Any, *, indent: int | None = None, sort_keys: bool = False) 
     """
     text = json.dumps(data, indent=indent, sort_keys=sort_keys, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Nothing; `path` holds the table, whole. Names of files need not be text: their odd bytes come back as read."""
+    with write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        quoting = csv.writer(f, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(header)
+        for row in map(list, rows):
+            # Before Python 3.13 csv leaves a carriage return bare, where every reader sees the end of a line.
+            (quoting if any("\r" in str(value) for value in row) else writer).writerow(row)
 
 
 def link(file: Path, name: Path) -> None:

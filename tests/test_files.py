@@ -135,6 +135,13 @@ def test_a_missing_json_file_is_an_input_error(tmp_path):
         files.read_json(tmp_path / "absent.json")
 
 
+def test_a_table_has_its_header_first_and_nothing_where_nothing_is_known(tmp_path):
+    rows = (row for row in [[1, 0.1, None], ["a,b", 'say "a"', ""]])
+    files.write_csv(tmp_path / "file.csv", ["one", "two", "three"], rows)
+    assert (tmp_path / "file.csv").read_text() == 'one,two,three\n1,0.1,\n"a,b","say ""a""",\n'
+    assert names(tmp_path) == ["file.csv"]
+
+
 def test_checksum_is_sha256_over_blocks_and_tells_its_progress(tmp_path):
     data = os.urandom((1 << 22) + 12_345)
     (tmp_path / "file").write_bytes(data)

@@ -98,10 +98,10 @@ def _cards(
     unique, found = sorted(set(places)), {}
     for start in range(0, len(unique), _BATCH):
         some = unique[start : start + _BATCH]
-        pixels = np.empty((len(some), shards.size, shards.size, 3), np.uint8)
-        shards.read(np.asarray(some, np.int64), pixels.transpose(0, 3, 1, 2))
+        images = shards.at(some)
+        pixels = images.transpose(0, 2, 3, 1)
         answers = evaluation.answers[some].tolist()
-        maps = evidence(torch.from_numpy(pixels).permute(0, 3, 1, 2), answers) if evidence else None
+        maps = evidence(torch.from_numpy(images), answers) if evidence else None
         for i, place in enumerate(some):
             pictures = [(_encoded(pixels[i]), "the picture")]
             if maps is not None:

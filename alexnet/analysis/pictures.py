@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from alexnet.data.folders import files_below
-from alexnet.data.shards import PreparedSet, Shards
+from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError, counted
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.evaluate import joined
@@ -58,7 +58,7 @@ def of_split(classifier: Classifier, prepared: PreparedSet, split: str) -> Pictu
         )
     labels = joined(classifier, prepared.classes).numpy()[shards.labels]
     source = f"{split} split of {prepared.path} ({counted(len(shards), 'image')})"
-    return Pictures(shards.paths, labels, source, lambda positions: stored(shards, positions))
+    return Pictures(shards.paths, labels, source, lambda positions: torch.from_numpy(shards.at(positions)))
 
 
 def of_files(classifier: Classifier, given: Sequence[str | Path]) -> Pictures:
@@ -74,10 +74,3 @@ def of_files(classifier: Classifier, given: Sequence[str | Path]) -> Pictures:
         raise InputError(f"{', '.join(map(str, given))} holds no visible files; name photographs.")
     source = counted(len(files), "photograph") + (f" of {given[0]}" if len(given) == 1 and len(files) > 1 else "")
     return Pictures(files, None, source, lambda positions: classifier.pixels([files[i] for i in positions.tolist()]))
-
-
-def stored(shards: Shards, positions: np.ndarray | Sequence[int]) -> Tensor:
-    """uint8 `[n,3,S,S]`: the images of a split at n positions; channels-last in memory, as the views like it."""
-    pixels = np.empty((len(positions), shards.size, shards.size, 3), np.uint8).transpose(0, 3, 1, 2)
-    shards.read(np.asarray(positions, np.int64), pixels)
-    return torch.from_numpy(pixels)

@@ -99,17 +99,12 @@ def _pictures(run: Run) -> tuple[Shards, str]:
     return prepared.split("train"), "training images (the set has no validation split)"
 
 
-def _read(shards: Shards, positions: list[int]) -> torch.Tensor:
-    """uint8 `[n,3,S,S]`."""
-    pixels = np.empty((len(positions), shards.size, shards.size, 3), np.uint8).transpose(0, 3, 1, 2)
-    shards.read(np.asarray(positions, np.int64), pixels)
-    return torch.from_numpy(pixels)
-
-
 def _predictions(classifier: Classifier, shards: Shards, split: str) -> Shown:
     positions = chosen(shards.labels)
     labels = shards.labels[positions].tolist()
-    figure = predictions(classifier, _read(shards, positions), labels, [shards.paths[i] for i in positions])
+    figure = predictions(
+        classifier, torch.from_numpy(shards.at(positions)), labels, [shards.paths[i] for i in positions]
+    )
     each = "each over its true label and the most probable ones; the true one's bar is red"
     caption = f"{len(positions)} of the {split}, {each}."
     return Shown("predictions", figure, caption)
@@ -120,7 +115,7 @@ def _confusion(classifier: Classifier, shards: Shards, split: str) -> Shown:
     positions = np.linspace(0, len(shards), count, endpoint=False).astype(np.int64)
     answers = torch.cat(
         [
-            classifier.log_probabilities(_read(shards, positions[i : i + _BATCH].tolist())).argmax(1).cpu()
+            classifier.log_probabilities(torch.from_numpy(shards.at(positions[i : i + _BATCH]))).argmax(1).cpu()
             for i in range(0, count, _BATCH)
         ]
     )

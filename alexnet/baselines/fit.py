@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from alexnet import config, distributed, files, machine, randomness
+from alexnet import arrays, config, distributed, files, machine, randomness
 from alexnet.baselines import linear, pipelines, vectors
 from alexnet.baselines.fitted import Baseline
 from alexnet.baselines.local_descriptors import Kind
@@ -186,8 +186,7 @@ def _learn(fitting: _Fitting, kind: Kind) -> None:
                 fitting.shards, fitting.indices, kind, pipeline.grid, pipeline.sample, fitting.seed, fitting.threads,
                 advance,
             )  # fmt: skip
-            with files.write_aside(sample) as aside, aside.open("wb") as file:
-                np.save(file, drawn)
+            arrays.write(sample, drawn)
     with _stage(fitting, kind, "model", 0):
         pipelines.learn(pipeline, np.load(sample), folder, fitting.seed)
 

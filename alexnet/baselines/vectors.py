@@ -44,9 +44,7 @@ def blocks(
     """
 
     def one(index: int) -> np.ndarray:
-        buffer = np.empty((1, shards.size, shards.size, 3), np.uint8).transpose(0, 3, 1, 2)
-        shards.read(np.array([index]), buffer)
-        return task(buffer[0], index)
+        return task(shards.at([index])[0], index)
 
     before = torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:

@@ -1,7 +1,6 @@
 """The end of a preparation: the records of all shards become the set's tables, statistics and description."""
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from alexnet import files
+from alexnet import arrays, files
 from alexnet.data import packing
 from alexnet.data.decoding import GREY
 from alexnet.data.packing import Record, Settings, Sums
@@ -51,8 +50,8 @@ def describe(
     mean, covariance = sums.statistics()
     tensors = {"mean": torch.from_numpy(mean), "covariance": torch.from_numpy(covariance)}
     files.write_bytes(folder / "statistics.safetensors", save(tensors))
-    _table(folder / "rejected.csv", ["path", "reason"], sorted(rejected))
-    _table(folder / "identical.csv", ["picture", "split", "path"], identical)
+    files.write_csv(folder / "rejected.csv", ["path", "reason"], sorted(rejected))
+    files.write_csv(folder / "identical.csv", ["picture", "split", "path"], identical)
     names = ("statistics.safetensors", "rejected.csv", "identical.csv")
     return {
         **identity,
@@ -123,11 +122,11 @@ def _record(path: Path) -> Record:
 def _tables(folder: Path, records: Sequence[Record], settings: Settings) -> dict[str, Any]:
     """A split's entry in dataset.json; its labels, paths and index are in `folder`."""
     names = ["labels.npy", "paths.txt"]
-    _array(folder / "labels.npy", np.concatenate([record.labels for record in records]))
+    arrays.write(folder / "labels.npy", np.concatenate([record.labels for record in records]))
     text = "".join(f"{path}\n" for record in records for path in record.paths)
     files.write_bytes(folder / "paths.txt", text.encode("utf-8", "surrogateescape"))
     if settings.encoding == "jpeg":
-        _array(folder / "index.npy", np.concatenate([record.places for record in records]))
+        arrays.write(folder / "index.npy", np.concatenate([record.places for record in records]))
         names.append("index.npy")
     return {
         "images": sum(len(record.labels) for record in records),
@@ -161,18 +160,6 @@ def _identical(digests: dict[str, np.ndarray], folder: Path) -> list[tuple[str, 
     rows.sort()
     names = {number: str(place) for place, number in enumerate(sorted({row[0] for row in rows}), 1)}
     return [(names[number], split, path) for number, split, path in rows]
-
-
-def _table(path: Path, header: list[str], rows: Sequence[tuple[str, ...]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([tuple(header), *rows])
-    files.write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def _array(path: Path, array: np.ndarray) -> None:
-    file = io.BytesIO()
-    np.save(file, array)
-    files.write_bytes(path, file.getvalue())
 
 
 def _first(rejected: Sequence[tuple[str, str]]) -> str:

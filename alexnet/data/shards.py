@@ -31,14 +31,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from alexnet import files
+from alexnet import arrays, files
 from alexnet.data.decoding import Geometry
 from alexnet.data.views import Statistics
 from alexnet.errors import InputError
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")
-_HEADER = 128
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,12 @@ class Shards:
         for position, index, shard in zip(range(len(indices)), indices.tolist(), shards.tolist(), strict=True):
             self._decode(self._bytes(shard, index), index, out[position])
 
+    def at(self, positions: np.ndarray | Sequence[int]) -> np.ndarray:
+        """uint8 `[n,3,S,S]`, 0..255 RGB: the images at n positions, channels-last in memory; errors as for `read`."""
+        images = np.empty((len(positions), self.size, self.size, 3), np.uint8).transpose(0, 3, 1, 2)
+        self.read(np.asarray(positions, np.int64), images)
+        return images
+
     def jpeg(self, index: int) -> bytes:
         """The stored JPEG of one image, byte for byte (JPEG sets only)."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
@@ -165,7 +170,7 @@ class Shards:
             mapped = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
             mapped.flags.writeable = False
             if self._places is None:
-                mapped = mapped[_HEADER:].reshape(-1, 3, self.size, self.size)
+                mapped = mapped[arrays.HEADER :].reshape(-1, 3, self.size, self.size)
             self._maps[shard] = mapped
         return self._maps[shard]
 
@@ -284,15 +289,11 @@ def write_jpegs(file: BinaryIO, images: Iterable[tuple[str, int, str, bytes]]) -
 
 def write_raw(file: BinaryIO, images: Iterable[np.ndarray], size: int) -> int:
     """How many images (uint8 `[3,S,S]` each) were written to `file`, as one .npy array `[n,3,S,S]`."""
-    file.write(bytes(_HEADER))
+    file.write(bytes(arrays.HEADER))
     count = 0
     for image in images:
         file.write(np.ascontiguousarray(image).data)
         count += 1
-    header = io.BytesIO()
-    shape = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
-    np.lib.format.write_array_header_1_0(header, shape)
-    assert len(header.getvalue()) == _HEADER
     file.seek(0)
-    file.write(header.getvalue())
+    file.write(arrays.header(np.dtype(np.uint8), (count, 3, size, size)))
     return count

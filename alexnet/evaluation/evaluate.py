@@ -1,6 +1,5 @@
 """Errors of one classifier or an ensemble on a split, over any number of views and processes."""
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import distributed, files
+from alexnet import arrays, distributed, files
 from alexnet.data.loader import Loader
 from alexnet.data.shards import ClassName
 from alexnet.errors import InputError
@@ -180,21 +179,21 @@ def write(folder: Path, evaluation: Evaluation) -> None:
     _write_classes(folder / "classes.csv", evaluation)
     values = (evaluation.labels, evaluation.answers, evaluation.losses)
     rows = zip(evaluation.paths, *(value.tolist() for value in values), strict=True)
-    _write_csv(
+    files.write_csv(
         folder / "images.csv",
         ["path", "class", "answer", "loss"],
         ([path, names[label], names[answer], f"{loss:.6g}"] for path, label, answer, loss in rows),
     )
     if len(names) <= _MATRIX:
         matrix = evaluation.confusion.numpy()
-        _write_array(folder / "confusion.npy", matrix)
-        _write_csv(
+        arrays.write(folder / "confusion.npy", matrix)
+        files.write_csv(
             folder / "confusion.csv",
             ["class", *names],
             ([name, *row] for name, row in zip(names, matrix.tolist(), strict=True)),
         )
     if evaluation.probabilities is not None:
-        _write_array(folder / "probabilities.npy", evaluation.probabilities.numpy())
+        arrays.write(folder / "probabilities.npy", evaluation.probabilities.numpy())
 
 
 def _mean(logs: list[Tensor], orders: list[Tensor | None]) -> Tensor:
@@ -275,16 +274,4 @@ def _write_classes(path: Path, evaluation: Evaluation) -> None:
         taken = min(others, key=lambda other: (-others[other], other)) if others else None
         mistaken = ["", 0] if taken is None else [names[taken], others[taken]]
         rows.append([entry.name, entry.words, images, f"{error:.6f}" if images else "", *mistaken])
-    _write_csv(path, ["class", "words", "images", "top1_error", "most_mistaken_for", "times"], rows)
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:
-    with files.write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def _write_array(path: Path, values: np.ndarray) -> None:
-    with files.write_aside(path) as aside, aside.open("wb") as file:
-        np.save(file, values)
+    files.write_csv(path, ["class", "words", "images", "top1_error", "most_mistaken_for", "times"], rows)

@@ -46,10 +46,7 @@ class Pictures:
 
     def images(self, rows: np.ndarray) -> Tensor:
         """uint8 `[n,3,S,S]`: those at `rows` of `places`."""
-        size = self.shards.size
-        out = np.empty((len(rows), size, size, 3), np.uint8).transpose(0, 3, 1, 2)  # as JPEGs like to be decoded
-        self.shards.read(self.places[rows], out)
-        return torch.from_numpy(out)
+        return torch.from_numpy(self.shards.at(self.places[rows]))
 
     def batches(self) -> Iterator[tuple[slice, Tensor]]:
         """All, in order: where each batch lies, and its images."""

@@ -1,4 +1,4 @@
-"""Section 6.1's suggestion: an auto-encoder from the last hidden layer to short binary codes; search among them.
+"""Section 6.1's suggestion: an auto-encoder from the last hidden layer to short binary codes.
 
 As in semantic hashing (Salakhutdinov and Hinton, 2009; for pictures Krizhevsky and Hinton, 2011) noise on the units of
 the code, while it is learnt, makes them choose a side. What is rebuilt is rebuilt from the binary code; the threshold's
@@ -15,12 +15,10 @@ import torch
 from torch import Tensor
 
 from alexnet.errors import InputError
-from alexnet.features.nearest import Neighbours
 
 _HELD_OUT = 10  # one of so many vectors is held out, to choose the epoch by
 _LEAST = 20  # vectors, to fit on
 _BLOCK = 1024  # vectors encoded at once
-_WORDS = 1 << 22  # of codes compared at once: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -133,59 +131,6 @@ def projections(vectors: np.ndarray, bits: int, seed: int = 0) -> Coder:
     centre = torch.from_numpy(np.mean(vectors, axis=0, dtype=np.float64).astype(np.float32))
     weights = np.random.default_rng([seed, 2]).standard_normal((bits, vectors.shape[1]), dtype=np.float32)
     return Coder(centre, ((torch.from_numpy(weights), torch.zeros(bits)),))
-
-
-def hamming(queries: np.ndarray, stored: np.ndarray, count: int = 6) -> Neighbours:
-    """The `count` stored codes (all, if there are fewer) that differ in the fewest bits; distances are those bits.
-
-    Args:
-        queries, stored: uint8 `[Q,b]` and `[N,b]`, packed codes.
-
-    Raises:
-        InputError: the codes have different lengths.
-    """
-    if queries.ndim != 2 or stored.ndim != 2 or queries.shape[1] != stored.shape[1]:
-        raise InputError(f"codes {list(queries.shape)} and {list(stored.shape)} bytes need one length.")
-    if count < 1:
-        raise InputError(f"count is {count}; at least one neighbour is asked for.")
-    keep = min(count, len(stored))
-    indices, distances = np.empty((len(queries), keep), np.int64), np.empty((len(queries), keep))
-    asked, held = _words(queries), _words(stored)
-    for number in range(len(queries) if keep else 0):
-        apart = _apart(asked[number], held)
-        limit = np.partition(apart, keep - 1)[keep - 1]
-        near = np.flatnonzero(apart <= limit)  # ascending, so equal distances keep the order of their places
-        best = near[np.argsort(apart[near], kind="stable")[:keep]]
-        indices[number], distances[number] = best, apart[best]
-    return Neighbours(indices, distances)
-
-
-def _words(codes: np.ndarray) -> np.ndarray:
-    """The same bits in words `[N, w]` as long as the codes' length allows."""
-    width = next(width for width in (8, 4, 2, 1) if codes.shape[1] % width == 0)
-    return np.ascontiguousarray(codes).view(f"u{width}")
-
-
-def _apart(query: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """uint16 `[N]`: in how many bits each stored code (words `[N,w]`) differs from the query's (`[w]`)."""
-    out = np.empty(len(stored), np.uint16)
-    step = max(1, _WORDS // max(1, stored.shape[1]))
-    for start in range(0, len(stored), step):
-        counts = _ones(stored[start : start + step] ^ query)
-        out[start : start + step] = counts[:, 0] if counts.shape[1] == 1 else counts.sum(1, dtype=np.uint16)
-    return out
-
-
-_TABLE = np.array([bin(value).count("1") for value in range(256)], np.uint8)
-
-
-def _ones(words: np.ndarray) -> np.ndarray:
-    """uint8 `[N, ...]`: how many bits of each word, or of each of its bytes, are 1."""
-    if hasattr(np, "bitwise_count"):  # from numpy 2 on
-        found: np.ndarray = np.bitwise_count(words)
-        return found
-    table: np.ndarray = _TABLE[words.view(np.uint8)]
-    return table
 
 
 def _fit(

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from alexnet import files
+from alexnet import arrays, files
 from alexnet.errors import InputError
 from alexnet.features.coder import Coder, Progress, Settings, fit
 from alexnet.features.folder import Features, read_images
@@ -105,8 +105,7 @@ def codes(
         if not out.is_dir() or {file.name for file in out.iterdir() if not file.name.startswith(".")} - left:
             raise InputError(f"{out} exists and holds no codes; name a folder that does not exist yet.")
     coder, history = fit(vectors, settings, say)
-    with files.write_aside(out / "codes.npy") as aside, aside.open("wb") as file:
-        np.save(file, coder.encode(vectors), allow_pickle=False)
+    arrays.write(out / "codes.npy", coder.encode(vectors))
     with files.write_aside(out / "coder.safetensors") as aside:
         save_file(_tensors(coder), aside)
     files.write_bytes(out / "images.csv", (opened.path / "images.csv").read_bytes())

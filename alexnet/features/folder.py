@@ -7,21 +7,17 @@ features.json   classifier, source, preprocessing, edit: where the numbers come 
 """
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alexnet import files
+from alexnet import arrays, files
 from alexnet.config import nearest
 from alexnet.errors import InputError
-from alexnet.features.stimuli import mapped_array
 
 FORMAT = 1
-HEADER = 128
-"""Bytes of a STAGE.npy before its first row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +87,7 @@ class Features:
 
     def _mapped(self, name: str) -> np.ndarray:
         try:
-            return mapped_array(self.path / f"{name}.npy")
+            return arrays.mapped(self.path / f"{name}.npy")
         except InputError as error:
             raise InputError(f"{self.path / name}.npy is missing or damaged ({error}); embed it anew.") from None
 
@@ -99,17 +95,6 @@ class Features:
 def partial(path: Path) -> Path:
     """The folder beside `path` in which features grow until they are whole."""
     return path.with_name(path.name + ".partial")
-
-
-def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Nothing; `path` holds the table, whole. Names of files need not be text: their odd bytes come back as read."""
-    with files.write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        quoting = csv.writer(f, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(header)
-        for row in map(list, rows):
-            # Before Python 3.13 csv leaves a carriage return bare, where every reader sees the end of a line.
-            (quoting if any("\r" in str(value) for value in row) else writer).writerow(row)
 
 
 def read_images(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

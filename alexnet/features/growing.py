@@ -5,7 +5,6 @@ progress.json    how many images of the source are read, their rows on the disk,
 .lock            held by the process that writes
 """
 
-import io
 import os
 import shutil
 import time
@@ -21,9 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import config, files
+from alexnet import arrays, config, files
 from alexnet.errors import InputError
-from alexnet.features.folder import HEADER, write_csv
 
 try:
     import fcntl
@@ -100,7 +98,7 @@ class Growing:
 
     def size(self, images: int) -> int:
         """Bytes of all stages for so many images."""
-        return sum(HEADER + images * self._row(name) for name in self._shapes)
+        return sum(arrays.HEADER + images * self._row(name) for name in self._shapes)
 
     def require_space(self, images: int) -> None:
         """Nothing, if so many images have room on the disk; else an InputError."""
@@ -148,11 +146,12 @@ class Growing:
         kept = [place for place in range(len(paths)) if place not in without]
         for name, shape in self._shapes.items():
             with (self.folder / f"{name}.npy").open("r+b") as file:
-                file.write(_header(self._type, (self.rows, *shape)))
+                file.write(arrays.header(self._type, (self.rows, *shape)))
             files.flush(self.folder / f"{name}.npy")
         images = ([row, paths[place], labels[place]] for row, place in enumerate(kept))
-        write_csv(self.folder / "images.csv", ["row", "path", "label"], images)
-        write_csv(self.folder / "rejected.csv", ["path", "reason"], ([paths[i], reason] for i, reason in self.refused))
+        files.write_csv(self.folder / "images.csv", ["row", "path", "label"], images)
+        refused = ([paths[place], reason] for place, reason in self.refused)
+        files.write_csv(self.folder / "rejected.csv", ["path", "reason"], refused)
         counts = {"images": self.rows, "rejected": len(self.refused)}
         files.write_json(self.folder / "features.json", {**self._plan, **counts})
 
@@ -167,7 +166,7 @@ class Growing:
 
     def _opened(self, name: str) -> BinaryIO:
         """The stage's file after its last row that is noted."""
-        path, end = self.folder / f"{name}.npy", HEADER + self.rows * self._row(name)
+        path, end = self.folder / f"{name}.npy", arrays.HEADER + self.rows * self._row(name)
         path.touch()
         if self.read and path.stat().st_size < end:
             raise InputError(f"{path} is shorter than was noted; remove {self.folder}, and embed anew.")
@@ -254,14 +253,6 @@ def _beyond(dtype: np.dtype[Any]) -> str:
     if dtype == np.float16:
         return "has a response beyond what float16 holds (65,504); embed without --half."
     return "has a response that is no finite number: the network's weights diverged."
-
-
-def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    header = io.BytesIO()
-    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, described)
-    assert len(header.getvalue()) == HEADER
-    return header.getvalue()
 
 
 def _existing(path: Path) -> Path:

@@ -16,10 +16,10 @@ from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
 from alexnet.features import index, pictures
-from alexnet.features.coder import hamming
 from alexnet.features.codes import Codes
 from alexnet.features.embed import BATCH, configured, responses
 from alexnet.features.folder import Features
+from alexnet.features.hamming import hamming
 from alexnet.features.nearest import Neighbours, nearest
 from alexnet.features.stimuli import Showing
 

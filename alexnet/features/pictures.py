@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet import drawing, files
+from alexnet import arrays, drawing, files
 from alexnet.data.decoding import Refused
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.features.stimuli import Showing, mapped_array
+from alexnet.features.stimuli import Showing
 
 _LETTERS = 18
 DRAWN = 12
@@ -63,15 +63,14 @@ def _of_prepared(place: Path, recorded: dict[str, Any]) -> Read:
     shards = prepared.split(recorded["split"])
 
     def read(row: int) -> np.ndarray:
-        out: np.ndarray = np.empty((shards.size, shards.size, 3), np.uint8)
-        shards.read(np.array([row]), out[None].transpose(0, 3, 1, 2))
-        return out
+        pixels: np.ndarray = shards.at([row])[0].transpose(1, 2, 0)
+        return pixels
 
     return read
 
 
 def _of_array(place: Path, recorded: dict[str, Any], paths: Sequence[str], showing: Showing) -> Read:
-    array = mapped_array(place)
+    array = arrays.mapped(place)
     if recorded["path"] is not None:
         found = files.checksum(place)
     else:  # it was never a file, and its pixels alone were recorded

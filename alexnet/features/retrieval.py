@@ -12,8 +12,9 @@ from torch import Tensor
 
 from alexnet.errors import InputError
 from alexnet.features import pictures
-from alexnet.features.coder import Coder, Settings, fit, hamming, projections
+from alexnet.features.coder import Coder, Settings, fit, projections
 from alexnet.features.folder import Features
+from alexnet.features.hamming import hamming
 from alexnet.features.nearest import Neighbours, nearest
 from alexnet.features.stimuli import Showing
 

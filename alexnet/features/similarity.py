@@ -1,7 +1,5 @@
 """`similarity`: features of stages, seeds and recipes, and measured responses, compared by pairs."""
 
-import csv
-import io
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +13,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet import drawing, files, machine
+from alexnet import arrays, drawing, files, machine
 from alexnet.errors import InputError, counted
 from alexnet.features.embed import embed
 from alexnet.features.folder import Features
 from alexnet.features.similarity_measures import Compared, between, compared, compared_distances, memory, most_images
-from alexnet.features.stimuli import mapped_array
 
 _GIB = 1 << 30
 _ROUNDING = 1e-5  # of the largest dissimilarity: sums in float32
@@ -119,7 +116,7 @@ def similarity(
             if not isinstance(each, tuple):
                 taken[name] = "dissimilarities" if matrix is None else "responses"
             if out and matrix is not None:
-                _write_array(Path(out) / "dissimilarities" / f"{_safe(name)}.npy", matrix)
+                arrays.write(Path(out) / "dissimilarities" / f"{_safe(name)}.npy", matrix)
     result = Similarity(names, images, *between(kept), taken)
     if out:
         _write(Path(out), result)
@@ -187,7 +184,7 @@ def _require_memory(images: int, sets: int) -> None:
 
 def _measured(path: str | Path) -> np.ndarray:
     """real `[N, ...]`, memory-mapped."""
-    array = mapped_array(path)
+    array = arrays.mapped(path)
     if array.ndim < 2 or array.dtype.kind not in "fiub":
         raise InputError(
             f"{path} is {array.dtype} {list(array.shape)}; measured responses are an array of numbers, a row an image."
@@ -238,20 +235,12 @@ def _safe(name: str) -> str:
 
 
 def _write(out: Path, result: Similarity) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["one", "other", "rank_correlation", "cka"])
-    for pair in result.to_json()["pairs"]:
-        writer.writerow([pair["one"], pair["other"], pair["rank_correlation"], pair["cka"]])
-    files.write_bytes(out / "similarity.csv", table.getvalue().encode("utf-8", "surrogateescape"))
-    _write_array(out / "rank-correlations.npy", result.rank_correlations)
-    _write_array(out / "cka.npy", result.cka)
+    columns = ["one", "other", "rank_correlation", "cka"]
+    pairs = ([pair[column] for column in columns] for pair in result.to_json()["pairs"])
+    files.write_csv(out / "similarity.csv", columns, pairs)
+    arrays.write(out / "rank-correlations.npy", result.rank_correlations)
+    arrays.write(out / "cka.npy", result.cka)
     drawing.save(result.figure(), out / "similarity.png")
-
-
-def _write_array(path: Path, array: np.ndarray) -> None:
-    with files.write_aside(path) as aside, aside.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
 
 
 def _cells(axes: Axes, values: np.ndarray, names: Sequence[str]) -> None:

@@ -2,9 +2,7 @@
 
 import hashlib
 import os
-import tokenize
 import unicodedata
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import files, machine
+from alexnet import arrays, files, machine
 from alexnet.data.decoding import Geometry, Refused, decode, square
 from alexnet.data.folders import files_below
 from alexnet.data.loader import Loader, Loading
@@ -159,32 +157,13 @@ def of_array(array: np.ndarray, path: Path | None, showing: Showing) -> Stimuli:
 def of_file(path: Path, showing: Showing) -> Stimuli:
     """The images of a `.npy` file, memory-mapped; errors as for `of_array`."""
     try:
-        array = mapped_array(path)
+        array = arrays.mapped(path)
     except InputError as error:
         raise InputError(
             f"{path} is neither a folder nor an array file: name a folder of pictures, a .npy file of images "
             f"(uint8 [N, H, W, 3]) or a prepared set. ({error})"
         ) from None
     return of_array(array, path, showing)
-
-
-def mapped_array(path: str | Path) -> np.ndarray:
-    """The array in a `.npy` file, of its own shape and type, memory-mapped and read only.
-
-    Raises:
-        InputError: there is no such file, or it is damaged, an archive (.npz) or of Python's objects.
-    """
-    try:
-        # Unlike np.load it opens nothing else: no archive, no pickle.
-        array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
-        return array
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
-    # numpy parses the header as a piece of Python, and what is none ends in any of these.
-    except (ValueError, TypeError, OverflowError, EOFError, tokenize.TokenError) as error:
-        if zipfile.is_zipfile(path):
-            raise InputError(f"{path} is an .npz archive; save the array wanted alone, by numpy.save.") from None
-        raise InputError(f"{path} is no .npy file of an array of numbers, or a damaged one: {error}.") from None
 
 
 def of_prepared(path: Path, split: str, size: int, device: torch.device) -> Stimuli:

@@ -65,13 +65,11 @@ def _of_set(prepared: PreparedSet, classifier: Classifier, most: int) -> Picture
     split = next(name for name in ("val", "test", "train") if prepared.counts.get(name))
     shards = prepared.split(split)
     indices = np.array(_spread(len(shards), most), np.int64)
-    images = np.empty((len(indices), prepared.size, prepared.size, 3), np.uint8).transpose(0, 3, 1, 2)
-    shards.read(indices, images)
     places = {entry.name: number for number, entry in enumerate(classifier.classes)}
     known = [places.get(entry.name, -1) for entry in prepared.classes]
     labels = torch.tensor(known)[torch.from_numpy(shards.labels[indices])]
     told = f"{counted(len(indices), 'picture')} of the {split} split of {prepared.path}"
-    return Pictures(torch.from_numpy(images), told, labels if min(known) >= 0 else None)
+    return Pictures(torch.from_numpy(shards.at(indices)), told, labels if min(known) >= 0 else None)
 
 
 def _spread(count: int, most: int) -> list[int]:

@@ -120,6 +120,19 @@ def test_a_raw_shard_is_an_ordinary_array(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / "set/train/shard-00001.npy"), IMAGES[4:])
 
 
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_at_gives_what_read_writes_channels_last(tmp_path: Path, encoding: str) -> None:
+    train = write_set(tmp_path / "set", encoding).split("train")
+    whole = np.zeros((7, 3, SIZE, SIZE), np.uint8)
+    train.read(np.arange(7), whole)
+    for positions in ([5, 0, 5], np.array([6, 1]), range(7), []):
+        found = train.at(positions)
+        assert np.array_equal(found, whole[[*positions]])
+        assert found.transpose(0, 2, 3, 1).flags.c_contiguous
+    with pytest.raises(IndexError, match=r"0\.\.6"):
+        train.at([7])
+
+
 def test_indices_out_of_range_are_refused(tmp_path: Path) -> None:
     train = write_set(tmp_path / "set", "raw").split("train")
     for index in (-1, 7):

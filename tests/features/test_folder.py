@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import alexnet
+from alexnet import files
 from alexnet.errors import InputError
-from alexnet.features.folder import Features, read_images, write_csv
+from alexnet.features.folder import Features, read_images
 
 
 @pytest.fixture
@@ -70,7 +71,9 @@ def test_damage_is_told(folder):
 def test_tables_hold_any_name(tmp_path):
     # Of a prepared set's paths and classes, too, which may be of any characters.
     names = ["a,b", 'a"b', "a\rb", "a\nb", "a\r\n,b", "\r", "", " ", "é", "\udcff", "\x85\u2028"]
-    write_csv(tmp_path / "images.csv", ["row", "path", "label"], ([i, name, name] for i, name in enumerate(names)))
+    files.write_csv(
+        tmp_path / "images.csv", ["row", "path", "label"], ([i, name, name] for i, name in enumerate(names))
+    )
     assert read_images(tmp_path) == (tuple(names), tuple(names))
 
 

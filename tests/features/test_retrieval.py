@@ -8,7 +8,8 @@ from PIL import Image
 import alexnet
 from alexnet.errors import InputError
 from alexnet.features import retrieval
-from alexnet.features.coder import Settings, fit, hamming
+from alexnet.features.coder import Settings, fit
+from alexnet.features.hamming import hamming
 from alexnet.features.retrieval import Classes, Vectors, coded, exact, projected, reduced
 
 QUICK = Settings(bits=8, hidden=16, epochs=4)
