@@ -1,7 +1,5 @@
 """What a sweep found: a row for each setting, the table, the picture, and the command that trains the best."""
 
-import csv
-import io
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -102,14 +100,6 @@ class Sweep:
             }
             for row in self.rows
         ]
-
-    def csv(self) -> str:
-        """The table as comma-separated values; what is not known is empty."""
-        table, text = self.table(), io.StringIO()
-        writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-        return text.getvalue()
 
     def picture(self) -> Figure:
         """Validation error against each field's values: dots are runs, bars their mean and spread."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from alexnet import config, distributed, drawing, recipes
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
-from alexnet.files import write_bytes, write_json
+from alexnet.files import write_csv, write_json
 from alexnet.sweeps import search as searching
 from alexnet.sweeps import settings
 from alexnet.sweeps.outcome import Row, Sweep
@@ -62,7 +62,8 @@ def sweep(
     if not rows:
         return found
     write_json(out / "recipe.json", config.to_json(recipe))
-    write_bytes(out / "sweep.csv", found.csv().encode())
+    table = found.table()
+    write_csv(out / "sweep.csv", table[0], ([row[name] for name in table[0]] for row in table))
     drawing.save(found.picture(), out / "sweep.png")
     return found
 
