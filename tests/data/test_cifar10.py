@@ -29,15 +29,11 @@ def test_pixels_and_labels(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leave --size out"):
         prepare(tmp_path / "source", tmp_path / "other", size=32)
     test = prepared.split("test")
-    out = np.zeros((12, 3, 32, 32), np.uint8)
-    test.read(np.arange(12), out)
-    np.testing.assert_array_equal(out, pixels[5])
+    np.testing.assert_array_equal(test.at(range(12)), pixels[5])
     assert test.labels.tolist() == [*range(10), 0, 1]
     assert test.paths[11] == "test_batch.bin/00011"
     train = prepared.split("train")
-    out = np.zeros((60, 3, 32, 32), np.uint8)
-    train.read(np.arange(60), out)
-    for image, path, label in zip(out, train.paths, train.labels, strict=True):
+    for image, path, label in zip(train.at(range(60)), train.paths, train.labels, strict=True):
         batch, number = int(path[11]) - 1, int(path[-5:])
         np.testing.assert_array_equal(image, pixels[batch, number])
         assert label == number % 10

@@ -95,9 +95,7 @@ def test_prepared_from_archives(tmp_path: Path) -> None:
     prepared = prepare(write_archives(tmp_path / "source"), tmp_path / "set", encoding="raw")
     assert (prepared.counts, prepared.rejected) == ({"train": 6, "val": 5}, 0)
     val = prepared.split("val")
-    out = np.zeros((5, 3, 256, 256), np.uint8)
-    val.read(np.arange(5), out)
-    np.testing.assert_allclose(out.mean((1, 2, 3)), [140 + 4 * n for n in range(1, 6)], atol=1)
+    np.testing.assert_allclose(val.at(range(5)).mean((1, 2, 3)), [140 + 4 * n for n in range(1, 6)], atol=1)
     assert val.labels.tolist() == [1, 2, 0, 0, 2]
 
 

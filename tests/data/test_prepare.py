@@ -45,9 +45,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 def images(prepared: PreparedSet, split: str) -> dict[str, np.ndarray]:
     shards = prepared.split(split)
-    out = np.zeros((len(shards), 3, prepared.size, prepared.size), np.uint8)
-    shards.read(np.arange(len(shards)), out)
-    return dict(zip(shards.paths, out.transpose(0, 2, 3, 1), strict=True))
+    return dict(zip(shards.paths, shards.at(range(len(shards))).transpose(0, 2, 3, 1), strict=True))
 
 
 def test_pixels_labels_and_order(tmp_path: Path) -> None:
