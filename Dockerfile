@@ -5,11 +5,12 @@
 FROM python:3.12-slim
 
 WORKDIR /app
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+# torch alone first: a change of the program does not fetch it again.
+COPY constraints.txt ./
+RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$(grep -i '^torch==' constraints.txt)"
+COPY pyproject.toml README.md LICENSE ./
 COPY alexnet alexnet
-RUN torch=$(grep -i '^torch==' constraints.txt) \
-    && pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$torch" \
-    && pip install --no-cache-dir '.[serve]' \
+RUN pip install --no-cache-dir -c constraints.txt '.[serve]' \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin alexnet
 
 USER 10001

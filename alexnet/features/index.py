@@ -90,11 +90,6 @@ class Index:
         return _named(self._lists, queries, self.stored, count)
 
 
-def search(path: Path, queries: np.ndarray, stored: np.ndarray, count: int) -> Neighbours:
-    """What the index in the file `path` finds, opened for these queries alone; errors as for `Index`."""
-    return Index.open(path, stored).nearest(queries, count)
-
-
 def _note(path: Path) -> Path:
     """Beside the index: which vectors it is of, and its recall."""
     return path.with_name(path.name + ".json")

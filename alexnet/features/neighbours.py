@@ -169,7 +169,7 @@ def _search(opened: Features | Codes, stage: str, queries: np.ndarray, count: in
     stored = opened.vectors(stage)
     queries = queries.reshape(len(queries), stored.shape[1])
     if method == "index" or (method == "auto" and index.wanted(len(stored))):
-        return index.search(opened.path / f"{stage}.faiss", queries, stored, count)
+        return index.Index.open(opened.path / f"{stage}.faiss", stored).nearest(queries, count)
     return nearest(queries, stored, count)
 
 

@@ -5,6 +5,8 @@ import base64
 import io
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -12,11 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from alexnet.data.decoding import Refused
+from alexnet.errors import counted
 from alexnet.serving import answers, bodies, nearby
 from alexnet.serving.batcher import Compute, Full, Load
 from alexnet.serving.bodies import Bad, Room
 from alexnet.serving.service import Seen, Service
-from alexnet.serving.telling import Telling
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -26,42 +28,43 @@ Answer = Any
 Tell = Callable[[Answer], dict[str, Any]]
 """What is told of one picture's answer, beside its name."""
 
-_NUMBERS = 1 << 22  # of one answer of embed at most: JSON of 80 MB
+_NUMBERS = 1 << 19  # of one answer of embed at most: JSON of 10 MB
+_SHORT = 20  # labels a picture; more are told of in a thread
 _EVIDENCE = (217, 119, 6)  # the page's colour of evidence
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is computed of a request's pictures, and what is told of it."""
+
+    load: Callable[[bytes], Load]
+    """Of a picture's bytes what decodes them."""
+    compute: Compute
+    tell: Tell
+    heavy: bool = False
+    """Whether telling takes so long that it must not hold up other requests."""
+    most: int | None = None
+    """Pictures of the request, where there is a limit of its own."""
+    around: dict[str, Any] = field(default_factory=dict)
+    """What stands beside `results`."""
 
 
 class Asking:
     """Takes requests through: body, pictures, batcher, answer."""
 
-    def __init__(self, service: Service, telling: Telling) -> None:
-        self._service, self._limits, self._telling = service, service.limits, telling
+    def __init__(self, service: Service) -> None:
+        self._batcher, self._limits, self._telling = service.batcher, service.limits, service.telling
         self._room = Room(service.limits)
 
-    async def ask(
-        self,
-        request: "Request",
-        compute: Compute,
-        tell: Tell,
-        load: Callable[[bytes], Load] | None = None,
-        *,
-        most: int | None = None,
-        around: dict[str, Any] | None = None,
-        heavy: bool = False,
-    ) -> "JSONResponse":
-        """The response: `results` for each picture; 422 where none can be used.
-
-        Args:
-            most: pictures of the request, where there is a limit of its own.
-            around: what stands beside `results`.
-            heavy: whether telling takes so long that it must not hold up other requests.
-        """
+    async def ask(self, request: "Request", question: Question) -> "JSONResponse":
+        """The response: `results` for each picture; 422 where none can be used."""
         deadline = asyncio.get_running_loop().time() + self._limits.seconds
-        found = await self._answered(request, compute, load or self._service.load, most, deadline)
-        if heavy:
-            return await asyncio.to_thread(self._response, found, tell, around or {})
-        return self._response(found, tell, around or {})
+        found = await self._answered(request, question, deadline)
+        if question.heavy:
+            return await asyncio.to_thread(self._response, found, question)
+        return self._response(found, question)
 
-    def _response(self, found: list[tuple[str, Answer]], tell: Tell, around: dict[str, Any]) -> "JSONResponse":
+    def _response(self, found: list[tuple[str, Answer]], question: Question) -> "JSONResponse":
         from fastapi.responses import JSONResponse
 
         results, reasons = [], []
@@ -72,15 +75,13 @@ class Asking:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                results.append({"name": name, **tell(answer)})
+                results.append({"name": name, **question.tell(answer)})
         self._telling.pictures(len(results) - len(reasons), len(reasons))
         if len(reasons) == len(results):
-            return JSONResponse({"error": reasons[0], **around, "results": results}, 422)
-        return JSONResponse({**around, "results": results})
+            return JSONResponse({"error": reasons[0], **question.around, "results": results}, 422)
+        return JSONResponse({**question.around, "results": results})
 
-    async def _answered(
-        self, request: "Request", compute: Compute, load: Callable[[bytes], Load], most: int | None, deadline: float
-    ) -> list[tuple[str, Answer]]:
+    async def _answered(self, request: "Request", question: Question, deadline: float) -> list[tuple[str, Answer]]:
         """(name, answer or what was raised in its place) of each picture."""
         data = await self._body(request, deadline)
         kept = len(data)
@@ -91,15 +92,16 @@ class Asking:
             else:
                 found = bodies.uploads(data, kind, self._limits)
             del data
-            if most is not None and len(found) > most:
-                raise Bad(413, f"of this stage at most {most} images fit in one answer; send the others apart.")
+            if question.most is not None and len(found) > question.most:
+                fit = counted(question.most, "image")
+                raise Bad(413, f"an answer of this stage has room for {fit}; send the others apart.")
             try:
-                asked = self._service.batcher.submit(compute, [load(upload.data) for upload in found])
+                asked = self._batcher.submit(question.compute, [question.load(upload.data) for upload in found])
             except Full as full:
                 again = {"Retry-After": str(full.seconds)}
                 raise Bad(429, f"the queue is full; try again in {full.seconds} s.", again) from None
             names = [upload.name for upload in found]
-            return list(zip(names, await self._waited(asked, deadline), strict=True))
+            return list(zip(names, await self._waited(request, asked, deadline), strict=True))
         finally:
             self._room.held -= kept
 
@@ -111,20 +113,36 @@ class Asking:
             sentence = f"the upload took longer than {self._limits.seconds:g} seconds."
             raise Bad(408, sentence, {"Connection": "close"}) from None
 
-    async def _waited(self, asked: Sequence[Any], deadline: float) -> list[Answer]:
+    async def _waited(self, request: "Request", asked: "Sequence[Future[Any]]", deadline: float) -> list[Answer]:
+        from starlette.requests import ClientDisconnect
+
+        watching = asyncio.create_task(_given_up(request, asked))
         try:
             async with asyncio.timeout_at(deadline):
-                return await asyncio.gather(*map(asyncio.wrap_future, asked), return_exceptions=True)
+                found = await asyncio.gather(*map(asyncio.wrap_future, asked), return_exceptions=True)
         except TimeoutError:
             sentence = f"there was no answer within {self._limits.seconds:g} seconds; try again later."
             raise Bad(503, sentence, {"Retry-After": "5"}) from None
+        finally:
+            watching.cancel()
+        if any(isinstance(answer, asyncio.CancelledError) for answer in found):
+            raise ClientDisconnect
+        return found
 
 
-def add(app: "FastAPI", service: Service, telling: Telling) -> None:
+async def _given_up(request: "Request", asked: "Sequence[Future[Any]]") -> None:
+    """Nothing, once the client has gone: its pictures are not computed, and their places in the queue are free."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    for answer in asked:
+        answer.cancel()
+
+
+def add(app: "FastAPI", service: Service) -> None:
     """Nothing; `app` answers the questions with pictures."""
     from fastapi import Query, Request
 
-    asking = Asking(service, telling)
+    asking = Asking(service)
     labels = service.classifier.labels
 
     async def predict(
@@ -139,7 +157,7 @@ def add(app: "FastAPI", service: Service, telling: Telling) -> None:
             unsure = {} if abstain_below is None else {"abstained": found[0]["probability"] < abstain_below}
             return {**unsure, "predictions": found}
 
-        return await asking.ask(request, service.predict, tell)
+        return await asking.ask(request, Question(service.load, service.predict, tell, heavy=top > _SHORT))
 
     async def embed(request: Request, stage: str | None = None) -> Any:
         """A stage's responses to each picture's centre view, as `alexnet embed` writes them."""
@@ -151,7 +169,7 @@ def add(app: "FastAPI", service: Service, telling: Telling) -> None:
             return {"vector": vector.tolist()}
 
         around = {"stage": name, "shape": list(shape)}
-        return await asking.ask(request, compute, tell, most=most, around=around, heavy=True)
+        return await asking.ask(request, Question(service.load, compute, tell, heavy=True, most=most, around=around))
 
     _post(app, "/v1/predict", predict, answers.Predictions)
     _post(app, "/v1/embed", embed, answers.Embeddings)
@@ -172,7 +190,7 @@ def _add_evidence(app: "FastAPI", service: Service, asking: Asking) -> None:
         def tell(seen: Seen) -> dict[str, Any]:
             return {"predictions": best(seen.probabilities, labels, min(top, len(labels))), **drawn(seen)}
 
-        return await asking.ask(request, service.see, tell, heavy=True)
+        return await asking.ask(request, Question(service.load, service.see, tell, heavy=True))
 
     _post(app, "/v1/evidence", evidence, answers.Evidences)
 
@@ -195,7 +213,7 @@ def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
             ]
             return {"neighbours": listed}
 
-        return await asking.ask(request, service.near, tell, service.load_for_neighbours)
+        return await asking.ask(request, Question(service.load_for_neighbours, service.near, tell))
 
     async def picture(row: int) -> Any:
         """A picture of the features, as the network was shown it."""

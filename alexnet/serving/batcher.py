@@ -5,9 +5,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,12 @@ class Full(Exception):
 @dataclass(eq=False)
 class _Picture:
     compute: Compute
-    pixels: np.ndarray
-    answer: "Future[Any]"
-    since: float = field(default_factory=time.monotonic)
+    load: Load | None
+    """None once it is called or given up: what it holds, a whole file, is not kept any longer."""
+    answer: "Future[Any]" = field(default_factory=Future)
+    pixels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    since: float = 0.0
+    """When it was decoded."""
 
 
 class Batcher:
@@ -68,7 +72,9 @@ class Batcher:
         return self._held
 
     def submit(self, compute: Compute, loads: Sequence[Load]) -> "list[Future[Any]]":
-        """A future for each picture's answer; all are accepted, or none. A cancelled one is not computed.
+        """A future for each picture's answer; all are accepted, or none.
+
+        A cancelled one is not computed; its place in the queue and what its `load` holds are free at once.
 
         Raises:
             Full: there is no room for them, or the batcher is closed.
@@ -78,11 +84,11 @@ class Batcher:
                 raise Full(max(1, math.ceil(self._held * self._pace)))
             self._held += len(loads)
             self._coming += len(loads)
-            answers: list[Future[Any]] = [Future() for _ in loads]
-            for load, answer in zip(loads, answers, strict=True):
-                answer.add_done_callback(self._leave)
-                self._decoders.submit(self._decode, compute, load, answer)
-        return answers
+            pictures = [_Picture(compute, load) for load in loads]
+            for picture in pictures:
+                picture.answer.add_done_callback(partial(self._leave, picture))
+                self._decoders.submit(self._decode, picture)
+        return [picture.answer for picture in pictures]
 
     def close(self) -> None:
         """Nothing, once all that was accepted is answered; nothing more is accepted."""
@@ -93,22 +99,24 @@ class Batcher:
             self._changed.notify_all()
         self._thread.join()
 
-    def _leave(self, _: "Future[Any]") -> None:
+    def _leave(self, picture: _Picture, _: "Future[Any]") -> None:
+        picture.load = None
         with self._changed:
             self._held -= 1
 
-    def _decode(self, compute: Compute, load: Load, answer: "Future[Any]") -> None:
-        pixels = None
+    def _decode(self, picture: _Picture) -> None:
+        load, picture.load = picture.load, None
         try:
-            if not answer.cancelled():
-                pixels = load()
+            if load is not None:
+                picture.pixels = load()
         except BaseException as error:
-            _tell(answer, error=error)
+            _tell(picture.answer, error=error)
         finally:
             with self._changed:
                 self._coming -= 1
-                if pixels is not None:
-                    self._waiting.append(_Picture(compute, pixels, answer))
+                if picture.pixels.size:
+                    picture.since = time.monotonic()
+                    self._waiting.append(picture)
                 self._changed.notify_all()
 
     def _run(self) -> None:
@@ -151,5 +159,5 @@ class Batcher:
 
 def _tell(answer: "Future[Any]", value: Any = None, error: BaseException | None = None) -> None:
     """Nothing; the future has its answer, unless its request was given up meanwhile."""
-    with suppress(Exception):  # InvalidStateError: cancelled between our look and our word
+    with suppress(InvalidStateError):  # cancelled between our look and our word
         answer.set_result(value) if error is None else answer.set_exception(error)

@@ -50,9 +50,14 @@ async def body(request: "Request", limits: Limits, room: Room) -> bytes:
     """The whole body; its bytes stay in `room` until the caller gives them back.
 
     Raises:
-        Bad: 413 over the limit of bytes, 429 where all bodies together are too much.
+        Bad: 413 over the limit of bytes, 429 where all bodies together are too much, 415 where it is compressed.
         fastapi's ClientDisconnect: the client has gone.
     """
+    if (encoding := request.headers.get("content-encoding", "identity")).lower() != "identity":
+        way_out = "send the picture's bytes as they are."
+        raise Bad(
+            415, f"content encoded as {_printable(encoding)} is not taken; {way_out}", {"Accept-Encoding": "identity"}
+        )
     most = limits.bytes
     declared = int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0
     if declared > most and (declared > _DRAINED * most or "expect" in request.headers):

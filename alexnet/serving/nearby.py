@@ -47,6 +47,10 @@ class Nearby:
     showing: Showing
     read: Read | None
     """The picture of a row; None where the source is no longer there."""
+    stored: np.ndarray
+    """float32 or float16 `[N,d]`, a memory map: the stage's responses."""
+    lists: index.Index | None
+    """None where all are compared."""
 
     @classmethod
     def open(
@@ -74,7 +78,7 @@ class Nearby:
             raise InputError(f"{features} are of a classifier changed on the way (edit, untrained or greyscale).")
         if files.checksum(classifier_file.find(run, best)) != described["classifier"]["sha256"]:
             raise InputError(f"{features} are not of {run}: `alexnet embed {run} SOURCE FEATURES` makes some that are.")
-        opened.stage()  # raises where there are several
+        stored = opened.vectors()  # raises where there are several stages
         showing = neighbours.showing(described, classifier)
         try:
             read = pictures.reader(described, opened.paths, showing, source)
@@ -82,7 +86,9 @@ class Nearby:
             if source is not None:
                 raise
             read = None
-        return cls(opened, opened.stages[0], showing, read)
+        stage = opened.stages[0]
+        lists = index.Index.open(opened.path / f"{stage}.faiss", stored) if index.wanted(len(stored)) else None
+        return cls(opened, stage, showing, read, stored, lists)
 
     def pixels(self, data: bytes, limit: int) -> np.ndarray:
         """uint8 `[S,S,3]` of an image file's bytes, as the features' pictures were shown; raises Refused."""
@@ -92,11 +98,8 @@ class Nearby:
 
     def nearest(self, classifier: Classifier, pixels: Sequence[np.ndarray]) -> list[tuple[Neighbour, ...]]:
         """The `MOST` nearest to each of some pictures uint8 `[S,S,3]`, the nearest first."""
-        queries, stored = neighbours.vectors(classifier, pixels, self.stage), self.features.vectors(self.stage)
-        if index.wanted(len(stored)):
-            found = index.search(self.features.path / f"{self.stage}.faiss", queries, stored, MOST)
-        else:
-            found = nearest(queries, stored, MOST)
+        queries = neighbours.vectors(classifier, pixels, self.stage)
+        found = self.lists.nearest(queries, MOST) if self.lists else nearest(queries, self.stored, MOST)
         return [
             tuple(
                 Neighbour(row, self.features.paths[row], self.features.labels[row], distance)

@@ -29,7 +29,7 @@ FILES = {
 }
 
 
-def add(app: "FastAPI", service: Service) -> None:
+def add(app: "FastAPI", kernels: bytes | None) -> None:
     """Nothing; `app` shows the page, the API's page and the kernels."""
     from fastapi.responses import Response
 
@@ -41,15 +41,13 @@ def add(app: "FastAPI", service: Service) -> None:
 
     for path, (name, kind) in FILES.items():
         data = (Path(__file__).parent / "page" / name).read_bytes()
-        app.add_api_route(path, answering(data, kind), methods=["GET", "HEAD"], include_in_schema=False)
-
-    picture = kernels(service)
+        app.add_api_route(path, answering(data, kind), include_in_schema=False)
 
     async def drawn() -> Response:
         """The kernels that read the picture, as a PNG."""
-        if picture is None:
+        if kernels is None:
             raise Bad(404, "this network has no convolution that reads the picture, so no kernels to show.")
-        return Response(picture, media_type="image/png", headers={"Cache-Control": "no-cache"})
+        return Response(kernels, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
     app.add_api_route("/v1/kernels", drawn, response_class=Response, tags=["pictures"])
 

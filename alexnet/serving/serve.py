@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _IDLE = 75  # seconds a connection may idle: longer than proxies keep theirs, so that it is they who close
 _CONNECTIONS = 1024
+_UNREAD = 60  # seconds after which a client that does not take its answer is cut off, and the answer forgotten
 _LEAVING = 5  # seconds beyond a request's own that a stop waits
 
 
@@ -75,6 +76,7 @@ def http_server(service: Service) -> "Server":
 
     config = uvicorn.Config(
         application(service),
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -111,6 +113,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise InputError(f"{host} is no address to listen at ({error}); 127.0.0.1 is this machine alone.") from None
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _UNREAD)
         try:
             listener.bind(place)
         except (OSError, OverflowError) as error:

@@ -15,6 +15,7 @@ from alexnet.serving.telling import Telling
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+    from starlette.types import ASGIApp
 
 _ABOUT = """A classifier of photographs. Send pictures to `/v1/predict`, one as the body itself or many as the field
 `images` of a form. Whatever is refused answers `{"error": "one sentence"}`."""
@@ -24,17 +25,17 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
 
-def application(service: Service) -> "FastAPI":
-    """The ASGI application of a service; when it ends, the service is closed, all that was accepted being answered."""
+def application(service: Service) -> "ASGIApp":
+    """The ASGI application of a service. When it ends, the service is closed, all that was accepted being answered."""
     from fastapi import FastAPI
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        app.state.ready = False
         await asyncio.to_thread(service.close)
 
     app = FastAPI(
@@ -44,23 +45,21 @@ def application(service: Service) -> "FastAPI":
         docs_url=None,  # FastAPI's pages load their parts from another host; ours is at /docs
         redoc_url=None,
         lifespan=lifespan,
+        redirect_slashes=False,  # behind a proxy it would lead astray
     )
-    app.state.ready = True
-    telling = Telling(lambda: service.batcher.held)
-    service.told = telling.batch
+    kernels = page.kernels(service)
     _add_refusals(app)
-    asking.add(app, service, telling)
-    _add_facts(app, service, telling)
-    page.add(app, service)
-    app.add_middleware(_Around, telling)
-    return app
+    asking.add(app, service)
+    _add_facts(app, service, kernels is not None)
+    page.add(app, kernels)
+    return _Around(app, service.telling)
 
 
-def _add_facts(app: "FastAPI", service: Service, telling: Telling) -> None:
+def _add_facts(app: "FastAPI", service: Service, kernels: bool) -> None:
     from fastapi.responses import PlainTextResponse, Response
 
     classifier, limits = service.classifier, service.limits
-    can = (service.evidence, service.nearby is not None, page.kernels(service) is not None)
+    can = (service.evidence, service.nearby is not None, kernels)
 
     async def classes() -> answers.Classes:
         """The classes, in the order of the network's outputs."""
@@ -77,14 +76,14 @@ def _add_facts(app: "FastAPI", service: Service, telling: Telling) -> None:
         return PlainTextResponse("ok\n")
 
     async def ready() -> Any:
-        """Whether requests are taken: 503 while the server stops, or while its queue is full."""
-        if app.state.ready and service.batcher.held < limits.queue:
+        """Whether pictures are taken: 503 while the queue is full."""
+        if service.batcher.held < limits.queue:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready\n", 503)
 
     async def metrics() -> Any:
         """Counters, for Prometheus."""
-        return Response(telling.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(service.telling.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     app.add_api_route("/v1/classes", classes, response_model=answers.Classes, tags=["facts"])
     app.add_api_route("/v1/about", about, response_model=answers.About, tags=["facts"])
@@ -129,7 +128,7 @@ def _add_refusals(app: "FastAPI") -> None:
 
 
 class _Around:
-    """Adds the headers to every response, and counts it."""
+    """Adds the headers to every response, counts it, and lets HEAD be asked wherever GET may be."""
 
     def __init__(self, app: Any, telling: Telling) -> None:
         self._app, self._telling = app, telling
@@ -139,6 +138,8 @@ class _Around:
             await self._app(scope, receive, send)
             return
         begun, status = time.perf_counter(), 500
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # whoever speaks HTTP to the client leaves out the body
 
         async def sending(message: Any) -> None:
             nonlocal status

@@ -1,6 +1,6 @@
 """What a server knows and computes: the classifier, its batcher, and for each question one function of a batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,9 @@ from alexnet.features.embed import responses
 from alexnet.model import rows
 from alexnet.model.network import facts
 from alexnet.serving.batcher import Batcher, Compute, Load
-from alexnet.serving.limits import Limits
+from alexnet.serving.limits import Limits, plain
 from alexnet.serving.nearby import Nearby
+from alexnet.serving.telling import Telling
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,6 @@ class Service:
     classifier: Classifier
     limits: Limits
     nearby: Nearby | None = None
-    told: Callable[[int, float], object] = lambda count, seconds: None
-    """Called after each batch with its pictures and seconds."""
     stages: dict[str, tuple[int, ...]] = field(init=False)
     """The shapes of what `embed` can give, in the network's order."""
     stage: str = field(init=False)
@@ -65,7 +64,8 @@ class Service:
         except InputError:
             self.evidence = False
         self._embeddings: dict[str, Compute] = {name: partial(self._embed, name) for name in self.stages}
-        self.batcher = Batcher(self.limits, machine.cores(), lambda count, seconds: self.told(count, seconds))
+        self.telling = Telling(lambda: self.batcher.held)
+        self.batcher = Batcher(self.limits, machine.cores(), self.telling.batch)
 
     @classmethod
     def open(
@@ -96,13 +96,16 @@ class Service:
 
     def load(self, data: bytes) -> Load:
         """What decodes `data` as the classifier stores pictures; it raises Refused."""
-        way = self.classifier
-        return partial(picture, data, way.size, way.geometry, orientation=way.orientation, limit=self.limits.pixels)
+        way, most = self.classifier, self.limits.pixels
+        return lambda: picture(
+            plain(data, self.limits), way.size, way.geometry, orientation=way.orientation, limit=most
+        )
 
     def load_for_neighbours(self, data: bytes) -> Load:
         """What decodes `data` as the pictures of the features were; it raises Refused."""
-        assert self.nearby is not None
-        return partial(self.nearby.pixels, data, self.limits.pixels)
+        nearby = self.nearby
+        assert nearby is not None
+        return lambda: nearby.pixels(plain(data, self.limits), self.limits.pixels)
 
     def predict(self, pixels: Sequence[np.ndarray]) -> list[Tensor]:
         """float32 `[K]` of each: its probabilities by the centre view."""

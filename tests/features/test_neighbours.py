@@ -260,7 +260,7 @@ def test_recall_of_a_coarse_index_is_below_one_and_what_it_names_has_exact_dista
     random = np.random.default_rng(0)
     stored = random.normal(size=(6000, 300)).astype(np.float32)
     queries = random.normal(size=(5, 300)).astype(np.float32)
-    found = index.search(tmp_path / "stage.faiss", queries, stored, 4)
+    found = index.Index.open(tmp_path / "stage.faiss", stored).nearest(queries, 4)
     recall = json.loads((tmp_path / "stage.faiss.json").read_text())["recall"]
     assert 0.05 < recall["found"] < 1
     assert f"finds {recall['found']:.1%} of the 6 nearest of 100" in capsys.readouterr().err

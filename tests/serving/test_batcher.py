@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -148,6 +149,23 @@ def test_a_cancelled_one_is_not_computed_and_leaves_its_place(computing):
     batcher.close()
     assert computing.batches == [1, 1]
     assert batcher.held == 0
+
+
+def test_what_is_given_up_does_not_keep_its_file(computing):
+    class File:
+        def __call__(self):
+            return number(1)()
+
+    batcher, go, files = made(), threading.Event(), [File() for _ in range(5)]
+    batcher.submit(computing.values, [lambda: go.wait(10) and number(0)()] * 2)  # both decoders are busy
+    kept = [weakref.ref(file) for file in files]
+    for answer in batcher.submit(computing.values, files):
+        assert answer.cancel()
+    del files
+    assert [file() for file in kept] == [None] * 5
+    go.set()
+    batcher.close()
+    assert sum(computing.batches) == 2
 
 
 def test_closing_answers_all_that_was_accepted_and_takes_no_more(computing):

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ import alexnet
 from alexnet.analysis.saliency import evidence
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
-from alexnet.serving import page
+from alexnet.features import index
+from alexnet.serving import asking, page
 from alexnet.serving.limits import Limits
 from alexnet.serving.nearby import MOST
-from alexnet.serving.server import application
 from alexnet.serving.service import Service
 
 RAW = {"content-type": "application/octet-stream"}
@@ -45,7 +46,7 @@ def test_an_answer_of_embed_has_a_limit(make_client, draw, monkeypatch):
     files = [("images", (f"{number}.png", draw(number))) for number in range(2)]
     response = make_client().post("/v1/embed?stage=conv1", files=files)
     assert response.status_code == 413
-    assert "at most 1 images" in response.json()["error"]
+    assert response.json()["error"] == "an answer of this stage has room for 1 image; send the others apart."
 
 
 def decoded(url):
@@ -106,6 +107,18 @@ def test_neighbours_are_those_of_the_command(client, draw, embedded, tmp_path):
     service.close()
 
 
+def test_an_index_is_opened_once_for_all_requests(client, draw, embedded, monkeypatch, capsys):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(index, "MOST", 10)
+    service, asked = serving(client, embedded[0], embedded[2])
+    assert capsys.readouterr().err.count("searched by index") == 1
+    for seed in (1, 2):
+        (result,) = asked.post("/v1/neighbours", content=draw(seed), headers=RAW).json()["results"]
+        assert result["neighbours"][0]["path"].endswith(f"/{seed}.png")
+    assert capsys.readouterr().err == ""
+    service.close()
+
+
 def test_neighbours_without_their_source_have_names_and_no_pictures(client, draw, embedded, tmp_path):
     file, pictures, features = embedded
     moved = tmp_path / "moved"
@@ -144,16 +157,14 @@ def test_classes_in_order(client):
     assert classes[0] == {"name": "a", "words": "a, or such", "label": "a, or such"}
 
 
-def test_health_readiness_and_the_end(make_client):
-    client = make_client()
-    assert client.get("/healthz").status_code == 200
+def test_it_is_ready_unless_its_queue_is_full(make_client, draw):
+    client, go = make_client(queue=1, images=1), threading.Event()
+    assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+    answers = client.service.batcher.submit(lambda pixels: [go.wait(10)], [client.service.load(draw())])
+    assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 503]
+    go.set()
+    assert answers[0].result(10)
     assert client.get("/readyz").status_code == 200
-    app = application(client.service)
-    app.state.ready = False
-    other = type(client).__new__(type(client))
-    other.service, other._app = client.service, app
-    assert other.get("/readyz").status_code == 503
-    assert other.get("/healthz").status_code == 200
 
 
 def test_metrics_count_what_happened(make_client, draw):
@@ -172,6 +183,20 @@ def test_metrics_count_what_happened(make_client, draw):
     ):
         assert line in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_many_labels_are_told_of_beside_the_loop(make_client, draw, monkeypatch):
+    told, best = [], asking.best
+
+    def noting(*arguments):
+        told.append(threading.current_thread() is threading.main_thread())
+        return best(*arguments)
+
+    monkeypatch.setattr(asking, "best", noting)
+    client = make_client()
+    for top in (5, 1000):
+        assert client.post(f"/v1/predict?top={top}", content=draw(), headers=RAW).status_code == 200
+    assert told == [True, False]
 
 
 def test_every_answer_carries_the_policy_and_no_page_names_another_host(client):

@@ -1,6 +1,7 @@
 """Bad requests: 4xx with one clear sentence, and the server answers the next one."""
 
 import asyncio
+import gzip
 import struct
 import time
 import zlib
@@ -71,6 +72,41 @@ def test_a_body_over_the_limit_is_refused_declared_or_not(make_client, draw):
     assert still_up(client, draw)
 
 
+def scanned(data, times):
+    """A progressive JPEG whose last scan comes so many times more; it takes a hundred bytes each time."""
+    last = data.rfind(b"\xff\xc4", 0, data.rfind(b"\xff\xda"))
+    return data[:-2] + data[last:-2] * times + data[-2:]
+
+
+def test_files_that_would_take_minutes_or_much_memory_are_refused(make_client, draw):
+    client = make_client(megabytes=0.1)
+    picture = draw(1, (60, 80), "JPEG", progressive=True)
+    hostile = {
+        "more than 100 scans": scanned(picture, 101),
+        "more than 0.1 MB": gzip.compress(bytes(1 << 20)),
+        "around another": gzip.compress(gzip.compress(picture)),
+        "damaged gzip": b"\x1f\x8b" + picture,
+    }
+    for words, data in {**hostile, "scans": gzip.compress(scanned(picture, 101))}.items():
+        assert words in refused(client.post("/v1/predict", content=data, headers=RAW), 422)
+    same = [client.post("/v1/predict", content=data, headers=RAW).json() for data in (picture, gzip.compress(picture))]
+    assert same[0] == same[1]
+    assert same[0]["results"][0]["predictions"]
+
+
+def test_all_bodies_together_have_a_limit(make_client, draw, monkeypatch):
+    monkeypatch.setattr("alexnet.serving.bodies._BODIES", 0)
+    response = make_client().post("/v1/predict", content=draw(), headers=RAW)
+    assert "too much is being uploaded" in refused(response, 429)
+    assert response.headers["retry-after"] == "1"
+
+
+def test_a_compressed_body_is_refused_by_its_encoding(client, draw):
+    response = client.post("/v1/predict", content=draw(), headers={**RAW, "content-encoding": "gzip"})
+    assert "encoded as gzip is not taken" in refused(response, 415)
+    assert client.post("/v1/predict", content=draw(), headers={**RAW, "content-encoding": "identity"}).is_success
+
+
 def test_pixels_are_limited_before_they_are_decoded(make_client, draw):
     client = make_client(megapixels=0.01)
     assert "over the limit of 10000 pixels" in refused(
@@ -108,6 +144,8 @@ def test_requests_without_a_picture(client, draw):
             "short",
         ),
         (b"--x\r\n" + b"a" * 100_000, "multipart/form-data; boundary=x", "cannot be told apart"),
+        (b"--x\r\nA: " + b"a" * 100_000 + b"\r\n\r\n", "multipart/form-data; boundary=x", "cannot be told apart"),
+        (b"--x\r\n" + b"A: b\r\n" * 1000 + b"\r\n", "multipart/form-data; boundary=x", "cannot be told apart"),
     ],
 )
 def test_damaged_forms(client, content, kind, words):
@@ -146,11 +184,17 @@ def test_a_path_in_a_name_is_cut_on_its_way_through(client, draw):
         ("GET", "/v1/predict", 405, "does not take GET"),
         ("POST", "/v1/neighbours", 404, "nothing at /v1/neighbours"),
         ("GET", "/../../etc/passwd", 404, "nothing at"),
+        ("POST", "/v1/predict/", 404, "nothing at /v1/predict/"),
     ],
 )
 def test_wrong_questions(client, draw, method, path, status, words):
     ((response,)) = client.many([(method, path, {"content": draw(), "headers": RAW})])
     assert words in refused(response, status)
+
+
+def test_what_may_be_asked_instead_is_named(client):
+    assert client.get("/v1/predict").headers["allow"] == "POST"
+    assert client.post("/v1/classes").headers["allow"] == "GET"
 
 
 def test_a_full_queue_refuses_with_retry_after_and_answers_the_others(make_client, draw):
@@ -238,5 +282,6 @@ def test_what_breaks_inside_is_500_with_a_sentence(make_client, draw):
     response = client.post("/v1/predict", content=draw(), headers=RAW)
     assert "failed at this request" in refused(response, 500)
     assert "secret" not in response.text
+    assert response.headers["x-content-type-options"] == "nosniff"
     client.service.predict = good
     assert still_up(client, draw)
