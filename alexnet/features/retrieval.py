@@ -15,7 +15,7 @@ from alexnet.features import pictures
 from alexnet.features.coder import Coder, Settings, fit, projections
 from alexnet.features.folder import Features
 from alexnet.features.hamming import hamming
-from alexnet.features.nearest import Neighbours, nearest
+from alexnet.features.nearest import Exact, Neighbours
 from alexnet.features.stimuli import Showing
 
 BITS = (32, 64, 128, 256)
@@ -133,8 +133,8 @@ def exact(
 ) -> Way:
     """All vectors compared by Euclidean distance."""
     say(f"{name}, all compared")
-    kept = vectors.stored[:1].nbytes
-    return measured(name, vectors.queries, lambda some: nearest(some, vectors.stored, count), classes, kept)
+    kept, search = vectors.stored[:1].nbytes, Exact(vectors.stored)
+    return measured(name, vectors.queries, lambda some: search.nearest(some, count), classes, kept)
 
 
 def coded(

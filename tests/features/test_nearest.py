@@ -95,7 +95,7 @@ def test_nearly_equal_distances_that_products_in_float32_confuse():
 def test_computed_distances_keep_to_their_bound(precision, offset):
     """What a pass calls possible holds the nearest wherever it calls itself complete."""
     queries, stored = likely(40, seed=1) + offset, likely(500) + offset
-    found = module._candidates(queries, stored, 3, 128, precision)
+    found = module.Exact(stored)._candidates(queries, 3, 128, precision)
     assert found.complete.sum() > 30
     for number, query in enumerate(queries):
         possible = set(found.places[number, found.possible[number]].tolist())
@@ -112,9 +112,20 @@ def likely(rows, seed=0):
 def test_what_float32_leaves_open_goes_to_float64():
     """All lie at about one distance, far away: too many to keep as candidates."""
     queries, stored = drawn(32, 500, seed=1) + 3000, drawn(3000, 500) - 3000
-    assert not module._candidates(queries, stored, 6, 512, torch.float32).complete.any()
+    assert not module.Exact(stored)._candidates(queries, 6, 512, torch.float32).complete.any()
     exact = [np.square(stored.astype(np.float64) - query.astype(np.float64)).sum(1) for query in queries]
     assert nearest(queries, stored, 6).indices.tolist() == np.argsort(exact, axis=1)[:, :6].tolist()
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_one_search_after_another_finds_what_each_finds_alone(offset, monkeypatch):
+    monkeypatch.setattr(module, "_ROWS", 64)
+    stored, exact = drawn(300) + offset, module.Exact(drawn(300) + offset)
+    for seed, count in ((1, 3), (2, 300), (3, 6)):
+        queries = drawn(seed, seed=seed) + offset
+        found, alone = exact.nearest(queries, count), nearest(queries, stored, count)
+        assert found.indices.tolist() == alone.indices.tolist() == by_loops(queries, stored, count)[0]
+        assert found.distances.tolist() == alone.distances.tolist()
 
 
 def test_queries_and_stored_of_different_types_have_one_centre():
