@@ -60,8 +60,10 @@ def test_a_query_is_timed_alone(setting, monkeypatch):
     vectors, classes = setting
     clock, sizes = iter(range(1000)), []
     monkeypatch.setattr(retrieval.time, "perf_counter", lambda: next(clock))
-    real = retrieval.nearest
-    monkeypatch.setattr(retrieval, "nearest", lambda some, *rest: sizes.append(len(some)) or real(some, *rest))
+    real = retrieval.Exact.nearest
+    monkeypatch.setattr(
+        retrieval.Exact, "nearest", lambda self, some, k: sizes.append(len(some)) or real(self, some, k)
+    )
     assert exact("all", vectors, classes, 5).seconds == 1
     assert sizes == [12, *[1] * 12]
 
