@@ -159,7 +159,9 @@ def add(app: "FastAPI", service: Service) -> None:
 
         return await asking.ask(request, Question(service.load, service.predict, tell, heavy=top > _SHORT))
 
-    async def embed(request: Request, stage: str | None = None) -> Any:
+    async def embed(
+        request: Request, stage: Annotated[str | None, Query(description=f"one of {', '.join(service.stages)}")] = None
+    ) -> Any:
         """A stage's responses to each picture's centre view, as `alexnet embed` writes them."""
         name, compute = service.embed(stage)
         shape = service.stages[name]
@@ -196,13 +198,16 @@ def _add_evidence(app: "FastAPI", service: Service, asking: Asking) -> None:
 
 
 def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
+    from fastapi import Path as PathParameter
     from fastapi import Query, Request
     from fastapi.responses import Response
 
     near = service.nearby
     assert near is not None
 
-    async def neighbours(request: Request, count: Annotated[int, Query(ge=1, le=nearby.MOST)] = 6) -> Any:
+    async def neighbours(
+        request: Request, count: Annotated[int, Query(ge=1, le=nearby.MOST, description="pictures of each")] = 6
+    ) -> Any:
         """The pictures of the features that are nearest to each picture, by Euclidean distance of the responses."""
 
         def tell(found: Sequence[nearby.Neighbour]) -> dict[str, Any]:
@@ -215,7 +220,7 @@ def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
 
         return await asking.ask(request, Question(service.load_for_neighbours, service.near, tell))
 
-    async def picture(row: int) -> Any:
+    async def picture(row: Annotated[int, PathParameter(description="as `picture` of a neighbour ends")]) -> Any:
         """A picture of the features, as the network was shown it."""
         data = await asyncio.to_thread(near.picture, row)
         if data is None:
@@ -223,7 +228,9 @@ def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     _post(app, "/v1/neighbours", neighbours, answers.Neighbourhoods)
-    app.add_api_route("/v1/neighbours/{row}", picture, response_class=Response, tags=["pictures"])
+    none: dict[str, Any] = {"model": answers.Refusal, "description": "There is no such picture."}
+    kinds: dict[int | str, dict[str, Any]] = {404: none, 422: none}
+    app.add_api_route("/v1/neighbours/{row}", picture, response_class=Response, responses=kinds, tags=["pictures"])
 
 
 def _post(app: "FastAPI", path: str, endpoint: Callable[..., Any], model: type[Any]) -> None:

@@ -87,8 +87,9 @@ def _add_facts(app: "FastAPI", service: Service, kernels: bool) -> None:
 
     app.add_api_route("/v1/classes", classes, response_model=answers.Classes, tags=["facts"])
     app.add_api_route("/v1/about", about, response_model=answers.About, tags=["facts"])
-    for path, answer in (("/healthz", health), ("/readyz", ready), ("/metrics", metrics)):
-        app.add_api_route(path, answer, response_class=PlainTextResponse, tags=["watching"])
+    full: dict[int | str, Any] = {503: {"description": "The queue is full."}}
+    for path, answer, others in (("/healthz", health, None), ("/readyz", ready, full), ("/metrics", metrics, None)):
+        app.add_api_route(path, answer, response_class=PlainTextResponse, responses=others, tags=["watching"])
 
 
 def _add_refusals(app: "FastAPI") -> None:

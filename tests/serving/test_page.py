@@ -134,6 +134,21 @@ def test_pasted_chosen_and_photographed(page, draw):
     assert page.evaluate("document.getElementById('video').srcObject") is None  # the camera is off
 
 
+def test_what_the_browser_cannot_draw_the_server_shows(page, draw):
+    give(page, draw(8, (48, 48), "TIFF"), "scan.tiff", "image/tiff")
+    assert labels(page) == expected(draw(8, (48, 48), "TIFF"))
+    until(page, "document.getElementById('picture').naturalWidth > 0")
+    assert page.locator("#picture").is_visible()
+
+
+def test_on_a_narrow_screen_the_answer_comes_into_sight(page, draw):
+    page.emulate_media(reduced_motion="reduce")
+    page.set_viewport_size({"width": 360, "height": 640})
+    give(page, draw(9))
+    labels(page)
+    until(page, "document.querySelector('#labels li').getBoundingClientRect().bottom <= innerHeight")
+
+
 def test_it_is_used_by_keys_alone(page, draw):
     give(page, draw(6))
     labels(page)
@@ -150,9 +165,13 @@ def test_it_is_used_by_keys_alone(page, draw):
 
 
 def test_what_is_no_picture_is_told_and_the_next_is_answered(page, draw):
+    give(page, draw(2))
+    labels(page)
     give(page, b"no picture", "letter.txt", "text/plain")
     page.wait_for_selector("#error:not([hidden])")
-    assert "not an image" in page.locator("#error").inner_text()
+    assert page.locator("#error").inner_text().startswith("letter.txt cannot be used: not an image")
+    until(page, "!document.getElementById('shown').checkVisibility()")  # nor does the picture before it stand there
+    assert page.locator("#invitation").is_visible()
     assert serious(page) == []
     give(page, draw(7))
     assert labels(page) == expected(draw(7))

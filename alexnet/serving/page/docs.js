@@ -7,6 +7,9 @@ const made = (kind, text, ...parts) => {
   return node;
 };
 
+// What stands between backticks as code.
+const prose = (kind, text) => made(kind, "", ...(text || "").split("`").map((each, at) => (at % 2 ? made("code", each) : each)));
+
 const root = new URL(".", location.href).href.replace(/\/$/, "");
 
 function command(method, path, entry) {
@@ -17,7 +20,7 @@ function command(method, path, entry) {
 
 function listed(title, pairs) {
   if (!pairs.length) return [];
-  return [made("h3", title), made("dl", "", ...pairs.flatMap(([name, text]) => [made("dt", name), made("dd", text)]))];
+  return [made("h3", title), made("dl", "", ...pairs.flatMap(([name, text]) => [made("dt", name), prose("dd", text)]))];
 }
 
 function told(schema, all) {
@@ -35,7 +38,7 @@ function told(schema, all) {
 function drawn(path, method, entry, all) {
   const parameters = (entry.parameters || []).map((each) => {
     const usual = each.schema.default === undefined ? "" : ` (${each.schema.default} when not given)`;
-    return [each.name, (each.description || each.schema.title || "") + usual];
+    return [each.name, (each.description || "") + usual];
   });
   const answers = Object.entries(entry.responses).filter(([status]) => status !== "422" || parameters.length || entry.requestBody)
     .map(([status, each]) => {
@@ -46,7 +49,7 @@ function drawn(path, method, entry, all) {
   code.tabIndex = 0; // it scrolls sideways, also by keys
   code.setAttribute("aria-label", `Commands for ${path}`);
   code.setAttribute("role", "region");
-  return made("section", "", made("h2", "", made("b", method.toUpperCase()), path), made("p", entry.description), code,
+  return made("section", "", made("h2", "", made("b", method.toUpperCase()), path), prose("p", entry.description), code,
     ...listed("Parameters", parameters), ...listed("Answers", answers));
 }
 

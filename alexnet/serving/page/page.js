@@ -43,6 +43,8 @@ async function look(file) {
   }
   document.body.classList.add("busy");
   part("status").textContent = "Looking …";
+  part("waiting").textContent = "Looking …";
+  part("waiting").hidden = false;
   try {
     const found = await ask(about.evidence ? "v1/evidence?top=5" : "v1/predict?top=5", file);
     if (mine !== turn) return;
@@ -69,6 +71,7 @@ async function ask(where, file) {
       throw new Error("The server could not be reached; try again in a moment.");
     }
     if (response.status === 429 && attempt < 4) {
+      part("waiting").textContent = "Many ask at once; waiting for a turn …";
       const seconds = Math.min(10, Number(response.headers.get("Retry-After")) || 1);
       await new Promise((done) => setTimeout(done, 1000 * seconds));
       continue;
@@ -82,12 +85,18 @@ async function ask(where, file) {
 function show(file) {
   if (address) URL.revokeObjectURL(address);
   address = URL.createObjectURL(file);
+  part("picture").onerror = () => filled(false);
   part("picture").src = address;
+  part("picture").alt = "Your photograph";
   part("caption").textContent = file.name || "";
-  part("invitation").hidden = true;
-  part("shown").hidden = false;
-  part("drop").classList.add("filled");
+  filled(true);
   for (const name of ["evidence", "view", "switch", "nearest"]) part(name).hidden = true;
+}
+
+function filled(yes) {
+  part("invitation").hidden = yes;
+  part("shown").hidden = !yes;
+  part("drop").classList.toggle("filled", yes);
 }
 
 function answer(found) {
@@ -111,13 +120,18 @@ function answer(found) {
   part("picture").alt = `Your photograph, taken for ${first.label}`;
   if (found.evidence) {
     // What a browser cannot show (TIFF, say), the server has decoded.
-    part("picture").onerror = () => { part("picture").onerror = null; part("picture").src = found.picture; };
+    part("picture").onerror = () => { part("picture").onerror = null; part("picture").src = found.picture; filled(true); };
     if (part("picture").complete && !part("picture").naturalWidth) part("picture").onerror();
     part("evidence").src = found.evidence;
     part("evidence").alt = `In orange, where the evidence for ${first.label} lies`;
     part("switch").hidden = false;
     overlay();
   }
+  // On a narrow screen the answer lies below the picture. (scrollIntoView would move where the next Tab leads.)
+  const place = part("labels").getBoundingClientRect();
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const top = Math.min(place.bottom - innerHeight, place.top) + 16;
+  if (place.bottom > innerHeight) scrollBy({ top, behavior: calm ? "auto" : "smooth" });
 }
 
 function overlay() {
@@ -134,7 +148,9 @@ function neighbours(found) {
         picture.alt = near.label ? `A training picture of ${near.label}` : "A training picture";
         item.append(picture);
       }
-      item.append(made("span", "", near.label || "without a class"), made("span", "file", near.path.split("/").pop()));
+      const file = made("span", "file", near.path.split("/").pop());
+      file.title = near.path;
+      item.append(made("span", "", near.label || "without a class"), file);
       return item;
     }),
   );
@@ -142,7 +158,9 @@ function neighbours(found) {
 }
 
 function fail(sentence) {
-  part("error").textContent = sentence ? sentence[0].toUpperCase() + sentence.slice(1) : "";
+  const name = part("caption").textContent; // stays as it is written
+  const capital = sentence && !(name && sentence.startsWith(name));
+  part("error").textContent = capital ? sentence[0].toUpperCase() + sentence.slice(1) : sentence;
   part("error").hidden = !sentence;
   if (!sentence) return;
   part("labels").replaceChildren();
