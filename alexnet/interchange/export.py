@@ -17,7 +17,7 @@ from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.evaluate import evaluate
-from alexnet.interchange import arrays, described, onnx_check, onnx_graph, pictures, torchvision_state
+from alexnet.interchange import described, npz, onnx_check, onnx_graph, pictures, torchvision_state
 from alexnet.interchange.onnx_check import Checked
 from alexnet.interchange.recognise import VIEWS
 from alexnet.model import rows
@@ -161,7 +161,7 @@ def _write_weights(aside: Path, file: Path, classifier: Classifier, kind: Format
         blobs = {name: array.numpy() for name, array in _typed(_blobs(classifier), half).items()}
         with aside.open("wb") as out:
             np.savez(out, allow_pickle=False, **blobs, **_beside(classifier))
-        held = arrays.read_npz(aside).tensors
+        held = npz.read_npz(aside).tensors
         _require_same(
             {n: torch.from_numpy(held[n].read()) for n in blobs}, {n: torch.from_numpy(blobs[n]) for n in blobs}, file
         )
@@ -180,7 +180,7 @@ def _beside(classifier: Classifier) -> dict[str, np.ndarray]:
     return {
         "mean": statistics.mean.cpu().numpy(),
         "covariance": statistics.covariance.numpy(),
-        arrays.DESCRIPTION: np.array(json.dumps(described.values(classifier), sort_keys=True)),
+        npz.DESCRIPTION: np.array(json.dumps(described.values(classifier), sort_keys=True)),
     }
 
 

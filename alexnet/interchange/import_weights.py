@@ -14,7 +14,7 @@ from torch import Tensor
 from alexnet import files
 from alexnet.errors import InputError, counted
 from alexnet.evaluation.classifier import Classifier
-from alexnet.interchange import arrays, assemble, caffemodel, onnx_file, pictures, proof, state_files
+from alexnet.interchange import assemble, caffemodel, npz, onnx_file, pictures, proof, state_files
 from alexnet.interchange.proof import Seen, Spectrum
 from alexnet.interchange.published import Published, known
 from alexnet.interchange.recognise import NetworkName
@@ -25,8 +25,8 @@ _READERS: Mapping[str, Callable[[Path], Weights]] = {
     ".pt": state_files.read_pth,
     ".safetensors": state_files.read_safetensors,
     ".caffemodel": caffemodel.read,
-    ".npz": arrays.read_npz,
-    ".npy": arrays.read_npy,
+    ".npz": npz.read_npz,
+    ".npy": npz.read_npy,
     ".onnx": onnx_file.read,
 }
 
