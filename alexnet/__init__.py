@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from alexnet.analysis.report import report as report
     from alexnet.analysis.show import show as show
     from alexnet.baselines.fit import baseline as baseline
+    from alexnet.claims.reproduce import reproduce as reproduce
     from alexnet.commands import calibrate as calibrate
     from alexnet.commands import evaluate as evaluate
     from alexnet.commands import finetune as finetune
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from alexnet.data.shards import verify as verify
     from alexnet.evaluation.classifier import Classifier as Classifier
     from alexnet.evaluation.predict import predict as predict
-    from alexnet.experiments.reproduce import reproduce as reproduce
     from alexnet.features.codes import codes as codes
     from alexnet.features.embed import embed as embed
     from alexnet.features.neighbours import neighbours as neighbours
@@ -61,7 +61,7 @@ _HOMES = {
     "baseline": "alexnet.baselines.fit",
     "export": "alexnet.interchange.export",
     "import_weights": "alexnet.interchange.import_weights",
-    "reproduce": "alexnet.experiments.reproduce",
+    "reproduce": "alexnet.claims.reproduce",
     "serve": "alexnet.serving.serve",
     "sweep": "alexnet.sweeps.sweep",
     "doctor": "alexnet.machine",

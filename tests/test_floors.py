@@ -18,7 +18,8 @@ FLOORS = [
     {"analysis", "features", "baselines", "interchange"},
     {"recipes"},
     {"sweeps"},
-    {"commands", "serving", "experiments"},
+    {"experiments"},
+    {"commands", "serving", "claims"},
     {"cli"},
 ]
 FLOOR = {chapter: number for number, chapters in enumerate(FLOORS) for chapter in chapters}

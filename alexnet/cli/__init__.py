@@ -38,7 +38,7 @@ COMMANDS = {
     "report": ("analysis", "draw a run's figures and report.html anew, also while it trains"),
     "baseline": ("baselines", "fit and measure the rivals in the paper's tables"),
     "sweep": ("sweep", "train a recipe at several settings, or search for the best"),
-    "reproduce": ("experiments", "re-run a claim of the paper, our number beside the paper's"),
+    "reproduce": ("claims", "re-run a claim of the paper, our number beside the paper's"),
     "doctor": ("machine", "say what this machine has, and what is missing for what"),
 }
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from alexnet import recipes
-from alexnet.experiments import ablations, architecture, dropout, pictures, regularisation
+from alexnet.claims import architecture, dropout, regularisation
+from alexnet.claims.architecture import acting_norm
+from alexnet.claims.reproduce import find, reproduce
+from alexnet.experiments import ablations, pictures
 from alexnet.experiments.ablations import Seen, differences, intervals, table
-from alexnet.experiments.architecture import acting_norm
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.reproduce import find, reproduce
 from alexnet.model.alexnet import AlexNet, AlexNetConfig, Initialisation
 
 BUDGET = Budget("smoke", epochs=0.0, width=1 / 32, seeds=2)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from alexnet import recipes
+from alexnet.claims.catalogue import EXPERIMENTS
+from alexnet.claims.text_and_code import groups
 from alexnet.config import difference
 from alexnet.data.prepare import prepare
-from alexnet.experiments.catalogue import EXPERIMENTS
-from alexnet.experiments.text_and_code import groups
 from alexnet.interchange.caffe_blobs import BVLC_ALEXNET, CAFFENET
 from alexnet.interchange.torchvision_state import TORCHVISION
 from alexnet.training.recipe import Recipe

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from alexnet import devices
+from alexnet.claims.text_and_code import signals_kept
 from alexnet.data.loader import Loader
 from alexnet.data.views import random_view
 from alexnet.experiments.ablations import REDUCED, Ablation, ablation, changed, intervals, photographs
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference, helps, of_values
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
-from alexnet.experiments.text_and_code import signals_kept
 from alexnet.model.alexnet import Initialisation
 from alexnet.training import environment
 from alexnet.training.recipe import Recipe

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from alexnet.experiments import facts
-from alexnet.experiments.facts import Row, dense_connections, rows
-from alexnet.experiments.reproduce import reproduce
+from alexnet.claims import facts
+from alexnet.claims.facts import Row, dense_connections, rows
+from alexnet.claims.reproduce import reproduce
 
 JUDGE = facts.EXPERIMENTS[0].judge
 SLIPS = {

@@ -8,11 +8,11 @@ import tyro
 from tyro.conf import Positional
 
 import alexnet
+from alexnet.claims.reproduce import State, serves, states
 from alexnet.cli import terminal
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.experiments import page, result
-from alexnet.experiments.reproduce import State, serves, states
 from alexnet.training.recipe import Machine
 from alexnet.training.train import Stopped
 

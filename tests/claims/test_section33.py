@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alexnet import cli, config
-from alexnet.experiments import section33
+from alexnet.claims import section33
 from alexnet.experiments.comparison import Difference
 from alexnet.files import read_json
 

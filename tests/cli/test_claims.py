@@ -7,9 +7,9 @@ import pytest
 
 import alexnet
 from alexnet import cli
+from alexnet.claims.catalogue import EXPERIMENTS
 from alexnet.errors import InputError
 from alexnet.experiments import page, pictures
-from alexnet.experiments.catalogue import EXPERIMENTS
 from alexnet.files import write_json
 from alexnet.training.recipe import Machine
 from alexnet.training.train import Stopped

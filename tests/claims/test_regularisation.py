@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from alexnet import config
-from alexnet.experiments import pictures, regularisation
+from alexnet.claims import regularisation
+from alexnet.claims.regularisation import early_loss, started
+from alexnet.claims.reproduce import reproduce
+from alexnet.experiments import pictures
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.regularisation import early_loss, started
-from alexnet.experiments.reproduce import reproduce
 
 RULES = {experiment.name: experiment.judge for experiment in (*regularisation.AUGMENTATION, *regularisation.LEARNING)}
 

@@ -1,6 +1,6 @@
 """The experiments in the paper's order."""
 
-from alexnet.experiments import (
+from alexnet.claims import (
     architecture,
     binary_codes,
     dropout,

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from alexnet import cli, recipes
-from alexnet.experiments import larger, rivals
+from alexnet.claims import larger
+from alexnet.claims.larger import crossings, judge
+from alexnet.experiments import rivals
 from alexnet.experiments.bench import Budget
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.larger import crossings, judge
 from alexnet.files import read_json
 
 DATA, NETS = larger.EXPERIMENTS

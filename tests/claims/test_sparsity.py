@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from alexnet import config, recipes
+from alexnet.claims import sparsity
+from alexnet.claims.reproduce import reproduce
+from alexnet.claims.sparsity import counted, summed
 from alexnet.data.loader import Loader, Loading
 from alexnet.evaluation.classifier import Classifier
-from alexnet.experiments import pictures, sparsity
-from alexnet.experiments.reproduce import reproduce
-from alexnet.experiments.sparsity import counted, summed
+from alexnet.experiments import pictures
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.network import Network
 

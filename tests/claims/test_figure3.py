@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.experiments import figure3
-from alexnet.experiments.figure3 import beyond, chance, colour, smoothness
-from alexnet.experiments.reproduce import reproduce
+from alexnet.claims import figure3
+from alexnet.claims.figure3 import beyond, chance, colour, smoothness
+from alexnet.claims.reproduce import reproduce
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.network import Network
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from alexnet import cli
-from alexnet.experiments import figure1, pictures
+from alexnet.claims import figure1
+from alexnet.claims.figure1 import climb, crossing
+from alexnet.experiments import pictures
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.figure1 import climb, crossing
 from alexnet.files import read_json
 from alexnet.sweeps.trial import Trial
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from alexnet import cli, config, recipes
-from alexnet.experiments import text_and_code
+from alexnet.claims import text_and_code
+from alexnet.claims.text_and_code import groups, patient, signals_kept, with_values
 from alexnet.experiments.bench import Budget
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.text_and_code import groups, patient, signals_kept, with_values
 from alexnet.files import read_json
 
 (EXPERIMENT,) = text_and_code.EXPERIMENTS

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from alexnet import randomness, recipes
-from alexnet.experiments import dropout
+from alexnet.claims import dropout
+from alexnet.claims.dropout import distance, masked, reached
+from alexnet.claims.reproduce import reproduce
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.dropout import distance, masked, reached
-from alexnet.experiments.reproduce import reproduce
 from alexnet.model.alexnet import AlexNet, AlexNetConfig, Initialisation
 
 RULES = {experiment.name: experiment.judge for experiment in dropout.EXPERIMENTS}

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from alexnet import config, devices, distributed
+from alexnet.claims.catalogue import EXPERIMENTS
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.experiments import pictures, result
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.catalogue import EXPERIMENTS
 from alexnet.experiments.experiment import Experiment, Needs
 from alexnet.training.recipe import Machine
 

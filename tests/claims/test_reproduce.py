@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from alexnet import cli, experiments
+from alexnet import claims, cli, experiments
+from alexnet.claims import catalogue, reproduce
 from alexnet.errors import InputError
-from alexnet.experiments import catalogue, pictures, reproduce
+from alexnet.experiments import pictures
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.experiment import Experiment, Measured, Verdict
 from alexnet.training.recipe import Machine
@@ -35,10 +36,11 @@ def only(monkeypatch):
     monkeypatch.setattr(reproduce, "EXPERIMENTS", (fake(), *EXPERIMENTS))
 
 
-def test_the_chapter_tells_where_each_claim_is():
-    told = experiments.__doc__
-    files = {path.name for path in Path(experiments.__file__).parent.glob("*.py")} - {"__init__.py"}
-    assert {name for name in files if not re.search(rf"\b{name}\b", told)} == set()
+def test_the_chapters_tell_where_each_claim_is():
+    for chapter in (claims, experiments):
+        files = {path.name for path in Path(chapter.__file__).parent.glob("*.py")} - {"__init__.py"}
+        assert {name for name in files if not re.search(rf"\b{name}\b", chapter.__doc__)} == set()
+    told = claims.__doc__
     listed = re.sub(r"without-conv1 \.\.\. without-conv5", "without-conv" + " without-conv".join("12345"), told)
     assert set(NAMES) <= set(re.findall(r"[a-z0-9-]+", listed))
 

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet import devices, drawing
+from alexnet.claims.figure4 import Pictures, drawn, features
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
-from alexnet.experiments.figure4 import Pictures, drawn, features
 from alexnet.features.coder import Settings
 from alexnet.features.retrieval import BITS, Classes, Vectors, Way, coded, exact, projected, reduced
 from alexnet.training.run import Run

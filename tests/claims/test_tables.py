@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from alexnet import cli, config, recipes
+from alexnet.claims import tables
+from alexnet.claims.tables import Row, gap, judge, row
 from alexnet.errors import InputError
-from alexnet.experiments import pretraining, rivals, tables
+from alexnet.experiments import pretraining, rivals
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.comparison import Difference, student
-from alexnet.experiments.tables import Row, gap, judge, row
 from alexnet.files import read_json
 
 IMAGES = 200

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from alexnet.claims import figure4
+from alexnet.claims.figure4 import Pictures, drawn, features, overlap, pixel_distances, pixels, same_class
+from alexnet.claims.reproduce import reproduce
 from alexnet.data.views import centre_view
 from alexnet.evaluation.classifier import Classifier
-from alexnet.experiments import figure4, pictures
+from alexnet.experiments import pictures
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.figure4 import Pictures, drawn, features, overlap, pixel_distances, pixels, same_class
-from alexnet.experiments.reproduce import reproduce
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.network import Network
 from alexnet.recipes import named

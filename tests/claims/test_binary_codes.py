@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet.experiments import binary_codes
-from alexnet.experiments.binary_codes import _missed, _rows
+from alexnet.claims import binary_codes
+from alexnet.claims.binary_codes import _missed, _rows
+from alexnet.claims.reproduce import reproduce
 from alexnet.experiments.comparison import Difference
-from alexnet.experiments.reproduce import reproduce
 from alexnet.features.retrieval import Way
 
 JUDGE = binary_codes.EXPERIMENTS[0].judge
