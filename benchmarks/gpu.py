@@ -5,13 +5,14 @@
 OUT/JOB/ receives what a job printed (output.txt), the journals, figures and JSON of its run and, in results/, those of
 its experiments, no weights; done.json marks it as finished, and it is not run again. Prepared sets and runs live in
 --work. When the time is up the job gets SIGTERM, saves and stops; the next time it goes on where it was. Data are found
-by environment variables: ALEXNET_IMAGENETTE (a folder with train/ and val/) and ALEXNET_CIFAR10 (the folder of the
-binary batches).
+by environment variables: ALEXNET_IMAGENETTE (a folder with train/ and val/), ALEXNET_CIFAR10 (the folder of the binary
+batches), ALEXNET_PRETRAINING (photographs of other classes, a folder with train/ and val/).
 """
 
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -37,17 +38,20 @@ class Job:
 
     name: str
     commands: tuple[str, ...]
-    """{python}, {work} (a folder of the job's own) and {data} are filled in."""
-    data: str | None = None
-    """The environment variable that names its data."""
+    """{python}, {work} (a folder of the job's own) and {ALEXNET_...}, that variable of the environment, are filled in."""
+
+    @property
+    def data(self) -> list[str]:
+        """The environment's variables that name its data."""
+        return sorted({name for command in self.commands for name in re.findall(r"\{(ALEXNET_\w+)\}", command)})
 
 
-def whole_run(name: str, recipe: str, source: str, split: str, views: Sequence[str], data: str | None = None) -> Job:
+def whole_run(name: str, recipe: str, source: str, split: str, views: Sequence[str]) -> Job:
     """The main job from photographs to figures: prepare, train, evaluate."""
     run = "{work}/run --data {work}/prepared"
     evaluations = (f"{ALEXNET} evaluate {run} --split {split} --views {view} --json" for view in views)
     train = f"{ALEXNET} train {recipe} --data {{work}}/prepared --run {{work}}/run"
-    return Job(name, (f"{ALEXNET} prepare {source} {{work}}/prepared", train, *evaluations), data)
+    return Job(name, (f"{ALEXNET} prepare {source} {{work}}/prepared", train, *evaluations))
 
 
 def settings(program: str) -> tuple[str, ...]:
@@ -62,21 +66,34 @@ def solar_cells() -> Job:
     return Job("demo", (lay_out, prepare, *job.commands[1:]))
 
 
-def claims(name: str, data: str, *options: str) -> Job:
+def claims(name: str, source: str, *options: str) -> Job:
     """Every experiment of the paper that the data serve, in full."""
-    prepare = " ".join([ALEXNET, "prepare {data} {work}/prepared", *options])
-    return Job(name, (prepare, f"{ALEXNET} reproduce all --data {{work}}/prepared --results {{work}}/results"), data)
+    prepare = " ".join([ALEXNET, "prepare", source, "{work}/prepared", *options])
+    return Job(name, (prepare, f"{ALEXNET} reproduce all --data {{work}}/prepared --results {{work}}/results"))
+
+
+def pretraining() -> Job:
+    """The claims that pretrain on other photographs, which `claims` leaves aside."""
+    prepare = f"{ALEXNET} prepare {{ALEXNET_IMAGENETTE}} {{work}}/prepared"
+    others = f"{ALEXNET} prepare {{ALEXNET_PRETRAINING}} {{work}}/others"
+    places = "--data {work}/prepared --pretrain-data {work}/others --results {work}/results"
+    return Job(
+        "pretraining", (prepare, others, *(f"{ALEXNET} reproduce {n} {places}" for n in ("table2", "more-data")))
+    )
 
 
 JOBS = (
     Job("tests", ("{python} -m pytest -q -m cuda",)),
     Job("step", settings("step.py")),
     Job("loader", settings("loader.py")),
-    whole_run("imagenette", "imagenette", "{data}", "val", ("centre", "ten"), "ALEXNET_IMAGENETTE"),
-    whole_run("cifar10", "cifar10-11pct", "{data}", "test", ("centre", "nine"), "ALEXNET_CIFAR10"),
+    whole_run("imagenette", "imagenette", "{ALEXNET_IMAGENETTE}", "val", ("centre", "ten")),
+    whole_run("cifar10", "cifar10-11pct", "{ALEXNET_CIFAR10}", "test", ("centre", "nine")),
     solar_cells(),
-    claims("claims-cifar10", "ALEXNET_CIFAR10", "--holdout 0.1"),
-    claims("claims-photographs", "ALEXNET_IMAGENETTE"),
+    claims("claims-cifar10", "{ALEXNET_CIFAR10}", "--holdout 0.1"),
+    claims("claims-photographs", "{ALEXNET_IMAGENETTE}"),
+    pretraining(),
+    Job("features", ("{python} benchmarks/features.py --device cuda",)),
+    Job("serve", ("{python} benchmarks/serve.py --device cuda",)),
 )
 
 
@@ -99,8 +116,9 @@ class Runner:
         folder = self.out / job.name
         if (folder / "done.json").is_file():
             return "done before"
-        if job.data and not os.environ.get(job.data):
-            return f"skipped: {job.data} names no folder"
+        for name in job.data:
+            if not os.environ.get(name):
+                return f"skipped: {name} names no folder"
         folder.mkdir(parents=True, exist_ok=True)
         (self.work / job.name).mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
@@ -122,7 +140,7 @@ class Runner:
 
     def _filled(self, job: Job, command: str) -> list[str]:
         places = {"{python}": sys.executable, "{work}": str(self.work / job.name)}
-        places["{data}"] = os.environ.get(job.data, "") if job.data else ""
+        places |= {f"{{{name}}}": os.environ[name] for name in job.data}
         words = shlex.split(command)
         for place, value in places.items():
             words = [word.replace(place, value) for word in words]

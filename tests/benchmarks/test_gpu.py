@@ -57,9 +57,7 @@ def test_a_failure_is_told_and_the_others_run(runner, tmp_path, capsys):
 
 def test_a_job_without_its_data_is_skipped_with_a_sentence(runner, monkeypatch):
     monkeypatch.delenv("ALEXNET_NOWHERE", raising=False)
-    job = gpu.Job(
-        "data", ("{python} -c 'import sys; assert sys.argv[1] == \"/some where\"' {data}",), "ALEXNET_NOWHERE"
-    )
+    job = gpu.Job("data", ("{python} -c 'import sys; assert sys.argv[1] == \"/some where\"' {ALEXNET_NOWHERE}",))
     assert runner.run(job) == "skipped: ALEXNET_NOWHERE names no folder"
     monkeypatch.setenv("ALEXNET_NOWHERE", "/some where")
     assert runner.run(job) == "done"
