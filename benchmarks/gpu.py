@@ -38,7 +38,7 @@ class Job:
 
     name: str
     commands: tuple[str, ...]
-    """{python}, {work} (a folder of the job's own) and {ALEXNET_...}, that variable of the environment, are filled in."""
+    """{python}, {work} (a folder of the job's own) and {ALEXNET_...} (a variable of the environment) are filled in."""
 
     @property
     def data(self) -> list[str]:
