@@ -141,8 +141,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "No picture in the request, or a damaged form."},
     408: {"model": Refusal, "description": "The upload was too slow."},
     413: {"model": Refusal, "description": "Too many bytes or pictures."},
-    415: {"model": Refusal, "description": "A content type that is no picture."},
+    415: {"model": Refusal, "description": "A content type that is no picture, or a compressed body."},
     422: {"model": Refusal, "description": "None of the pictures can be used, or a parameter is wrong."},
     429: {"model": Refusal, "description": "The queue is full; Retry-After says when to come again."},
-    503: {"model": Refusal, "description": "The answer took too long, or the server is stopping."},
+    503: {"model": Refusal, "description": "The answer took too long; Retry-After says when to come again."},
 }
