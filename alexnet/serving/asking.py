@@ -87,7 +87,7 @@ class Asking:
         kept = len(data)
         try:
             kind = request.headers.get("content-type", "")
-            if kind.startswith("multipart/"):
+            if kind.lower().startswith("multipart/"):
                 found = await asyncio.to_thread(bodies.uploads, data, kind, self._limits)
             else:
                 found = bodies.uploads(data, kind, self._limits)
