@@ -28,6 +28,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 _OPENING = threading.Lock()
 _MOST_UNZIPPED = 1 << 28
+_BLOCK = 64  # rows averaged together: their sums stay in the cache
 
 
 class Refused(Exception):
@@ -276,12 +277,16 @@ def _average(pixels: np.ndarray, span: tuple[float, float], count: int) -> np.nd
     edges = np.linspace(*span, count + 1)
     low, high = edges[:-1], edges[1:]
     first = np.floor(low).astype(np.int64)
-    result = np.zeros((count, flat.shape[1]), np.float32)
-    part = np.empty_like(result)
+    shares = []
     for step in range(int((np.ceil(high) - first).max())):
         row = first + step
         covered = np.minimum(high, row + 1) - np.maximum(low, row)
         share = (np.maximum(covered, 0) * count / (span[1] - span[0])).astype(np.float32)
-        np.multiply(flat[np.minimum(row, len(flat) - 1)], share[:, None], out=part)
-        result += part
+        shares.append((np.minimum(row, len(flat) - 1), share[:, None]))
+    result = np.zeros((count, flat.shape[1]), np.float32)
+    part = np.empty((min(_BLOCK, count), flat.shape[1]), np.float32)
+    for start in range(0, count, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        for row, share in shares:
+            result[block] += np.multiply(flat[row[block]], share[block], out=part[: len(row[block])])
     return result.reshape(count, *pixels.shape[1:])
