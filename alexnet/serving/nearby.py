@@ -16,7 +16,7 @@ from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
 from alexnet.features import index, neighbours, pictures
 from alexnet.features.folder import Features
-from alexnet.features.nearest import nearest
+from alexnet.features.nearest import Exact
 from alexnet.features.pictures import Read
 from alexnet.features.stimuli import Showing
 
@@ -47,10 +47,8 @@ class Nearby:
     showing: Showing
     read: Read | None
     """The picture of a row; None where the source is no longer there."""
-    stored: np.ndarray
-    """float32 or float16 `[N,d]`, a memory map: the stage's responses."""
-    lists: index.Index | None
-    """None where all are compared."""
+    search: Exact | index.Index
+    """Of the stage's responses, which are a memory map."""
 
     @classmethod
     def open(
@@ -87,8 +85,9 @@ class Nearby:
                 raise
             read = None
         stage = opened.stages[0]
-        lists = index.Index.open(opened.path / f"{stage}.faiss", stored) if index.wanted(len(stored)) else None
-        return cls(opened, stage, showing, read, stored, lists)
+        many = index.wanted(len(stored))
+        search = index.Index.open(opened.path / f"{stage}.faiss", stored) if many else Exact(stored)
+        return cls(opened, stage, showing, read, search)
 
     def pixels(self, data: bytes, limit: int) -> np.ndarray:
         """uint8 `[S,S,3]` of an image file's bytes, as the features' pictures were shown; raises Refused."""
@@ -99,7 +98,7 @@ class Nearby:
     def nearest(self, classifier: Classifier, pixels: Sequence[np.ndarray]) -> list[tuple[Neighbour, ...]]:
         """The `MOST` nearest to each of some pictures uint8 `[S,S,3]`, the nearest first."""
         queries = neighbours.vectors(classifier, pixels, self.stage)
-        found = self.lists.nearest(queries, MOST) if self.lists else nearest(queries, self.stored, MOST)
+        found = self.search.nearest(queries, MOST)
         return [
             tuple(
                 Neighbour(row, self.features.paths[row], self.features.labels[row], distance)
