@@ -13,8 +13,8 @@ from alexnet.data.loader import Loader, Loading
 from alexnet.data.views import centre_view
 from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import Classifier
-from alexnet.experiments.ablations import COST, FULL, REDUCED, Ablation, ablation, photographs, without
-from alexnet.experiments.bench import Bench
+from alexnet.experiments.ablations import COST, FULL, Ablation, ablation, photographs, without
+from alexnet.experiments.bench import REDUCED, Bench
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, helps, of_values, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model import rows

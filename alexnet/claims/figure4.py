@@ -16,7 +16,7 @@ from alexnet import devices, drawing
 from alexnet.analysis.predictions import chosen, predictions
 from alexnet.data.shards import Shards
 from alexnet.evaluation.classifier import Classifier
-from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.bench import REDUCED, Bench
 from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.features.nearest import differences, nearest
@@ -259,13 +259,13 @@ EXPERIMENTS = (
         claim="Pictures whose vectors in the last hidden layer are near each other are alike, though not in pixels.",
         paper="shown by five queries with six training images each",
         needs="photographs",
-        cost="full: 3 runs, shared with other experiments; reduced: 2 runs of a quarter of the epochs; then minutes",
+        cost="full: 3 runs that others share; reduced: a quarter of the width and of the epochs; then minutes",
         rule="Of the six training images nearest to a test image, the share that is of its class, in relu7 less that "
         "by pixels. Reproduced where its 95 % interval lies above 0, its mean is at least "
         f"{100 * _SMALLEST:.0f} points, and less than half of the neighbours are nearest by pixels too; not reproduced "
         "where the interval lies below that or half or more are; else not testable here, nor where the network has "
         "learnt nothing.",
-        reduced=Budget("reduced", epochs=0.25, seeds=2),
+        reduced=REDUCED,
         measure=_measure,
         judge=_judge,
     ),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alexnet import drawing
 from alexnet.experiments import pretraining, rivals
-from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.bench import REDUCED, Bench
 from alexnet.experiments.comparison import Difference, helps, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 
@@ -163,9 +163,9 @@ EXPERIMENTS = (
         "no number: results improve simply by waiting for larger data sets",
         "photographs",
         "full: 4 shares x 3 seeds of whole schedules, as many of fine-tuning, Fisher vectors 4 times; reduced: a "
-        "quarter of the width, half of the epochs, 2 seeds",
+        "quarter of the width and of the epochs, 2 seeds",
         _rule("from half of the training images to all"),
-        Budget("reduced", epochs=0.5, width=0.25, seeds=2),
+        replace(REDUCED, seeds=2),
         _more_data,
         judge,
     ),
@@ -175,9 +175,9 @@ EXPERIMENTS = (
         "The network's errors still fall as it grows; its size is limited by the GPUs' memory and patience.",
         "no number: results have improved as the network was made larger and trained longer",
         "photographs",
-        "full: 3 widths x 3 seeds of whole schedules; reduced: half of the width, half of the epochs, 2 seeds",
+        "full: 3 widths x 3 seeds of whole schedules; reduced: half of the width, a quarter of the epochs",
         _rule("from half of the width to all"),
-        Budget("reduced", epochs=0.5, width=0.5, seeds=2),
+        replace(REDUCED, width=0.5),
         _larger_nets,
         judge,
     ),

@@ -11,7 +11,7 @@ from torch import Tensor
 from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import ViewsName
 from alexnet.experiments import averaging, pretraining, rivals
-from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.bench import REDUCED, Bench, Budget
 from alexnet.experiments.comparison import Difference, helps, paired
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.training.run import Run
@@ -19,7 +19,7 @@ from alexnet.training.run import Run
 _SMALLEST = 0.005
 _PRETRAINED = 2
 _FULL = Budget("full", seeds=5)
-_REDUCED = Budget("reduced", epochs=0.5, width=0.5, seeds=5)
+_REDUCED = replace(REDUCED, seeds=5)
 _SPARSE, _FISHER, _PRE = "sparse coding", "SIFT + Fisher vectors", "pretrained CNN"
 _RULE = (
     "Each gap is a paired difference of top-1 errors on the same images. Reproduced where every gap's 95 % interval "
@@ -226,7 +226,7 @@ EXPERIMENTS = (
         "The network errs less than Fisher vectors of SIFT, and they less than sparse coding.",
         "37.5 % of top-1 and 17.0 % of top-5 error; 45.7 and 25.7 %; 47.1 and 28.2 %",
         "photographs",
-        "full: 5 whole schedules and the two rivals; reduced: half of the width and of the epochs",
+        "full: 5 whole schedules and the two rivals; reduced: a quarter of the width and of the epochs",
         f"{_RULE}sparse coding - Fisher vectors, Fisher vectors - CNN (ten views, mean over runs).",
         _REDUCED,
         _measure1,
@@ -240,8 +240,8 @@ EXPERIMENTS = (
         "all of them less than Fisher vectors.",
         "one 40.7 % of top-1 error, five 38.1, one pretrained 39.0, seven 36.7; top-5 18.2, 16.4, 16.6, 15.4",
         "photographs",
-        "full: 5 whole schedules, 2 of pretraining, 2 of fine-tuning, Fisher vectors; reduced: half of the width and "
-        "of the epochs",
+        "full: 5 whole schedules, 2 of pretraining, 2 of fine-tuning, Fisher vectors; reduced: a quarter of the width "
+        "and of the epochs",
         f"{_RULE}one CNN - CNNs averaged (equal weights), one CNN - one pretrained, and each of the three below the "
         "Fisher vectors.",
         _REDUCED,

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from alexnet import drawing
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.experiments.bench import Bench, Budget
+from alexnet.experiments.bench import REDUCED, Bench, Budget
 from alexnet.experiments.comparison import LEARNT, Difference, apart, guessing, helps, of_values, paired_gaps
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
@@ -24,11 +24,10 @@ from alexnet.training.recipe import Recipe
 
 Effect = Literal["top-1 error", "top-5 error", "training error", "overfitting"]
 
-REDUCED = Budget("reduced", epochs=0.075, width=1 / 8, seeds=3)
 FULL = Budget("full", rates=(0.5, 1.0, 2.0))
 COST = (
-    "full: 2 recipes x 3 seeds and 2 more learning rates, whole schedules; reduced: an eighth of the width, "
-    "3 of 40 epochs, 3 seeds, 8 minutes on one core with AMX; the runs with everything on are shared"
+    "full: 2 recipes x 3 seeds and 2 more learning rates, whole schedules; reduced: a quarter of the width, "
+    "10 of 40 epochs, 3 seeds, 20 minutes on one core with AMX; the runs with everything on are shared"
 )
 _FITS = 0.5  # of that error on training images: above it nothing can have overfitted
 
