@@ -156,7 +156,7 @@ EXPERIMENTS = (
         claim="Rectifiers need no normalised input: a unit learns as long as some example makes it positive.",
         paper="no number",
         needs="photographs",
-        cost="full: 3 runs, whole schedules; reduced: a quarter of the width and epochs, 20 minutes on one core with AMX",
+        cost="full: 3 runs, whole schedules; reduced: a quarter of width and epochs, 20 minutes on one core with AMX",
         rule="A unit is dead if no test image makes it positive anywhere in its map. Reproduced where, in each "
         f"rectified layer, at most {_DEAD:.0%} of the units of all runs are dead; not reproduced where more are in any "
         f"layer, on at least {_IMAGES} images; else not testable here, nor where the network has learnt nothing. The "
