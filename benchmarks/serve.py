@@ -35,8 +35,8 @@ import torch
 from PIL import Image
 
 from alexnet import devices, machine
-from alexnet.data.decoding import picture
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.evaluation.classifier import Classifier
 from alexnet.model.alexnet import AlexNet, AlexNetConfig
@@ -163,7 +163,7 @@ def decoding(pictures: list[bytes]) -> float:
     took = []
     for data in pictures:
         begun = time.thread_time()
-        picture(data)
+        Squaring().of_file(data)
         took.append(time.thread_time() - begun)
     return statistics.median(took)
 

@@ -1,4 +1,4 @@
-"""Bytes of an image file to the square uint8 RGB the network's data is stored as, by a written policy (docs/data.md).
+"""Bytes of an image file to the uint8 RGB that it shows, by a written policy (docs/data.md); and to JPEG again.
 
 JPEG is decoded by simplejpeg (libjpeg-turbo, without the interpreter's lock), everything else by Pillow, which is
 also the second opinion on a JPEG that simplejpeg refuses. Training, evaluation and serving all come through here.
@@ -10,25 +10,18 @@ import re
 import struct
 import threading
 import zlib
-from typing import Literal
 
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-Geometry = Literal["crop", "pad", "warp"]
-
 LIMIT = 178_956_970
 """Pixels above which a file is refused unread: Pillow's own bound against decompression bombs."""
-
-GREY = (127, 120, 105)
-"""The colour around a padded picture: ImageNet's mean colour, as the authors' "2012-full" had."""
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 _OPENING = threading.Lock()
 _MOST_UNZIPPED = 1 << 28
-_BLOCK = 64  # rows averaged together: their sums stay in the cache
 
 
 class Refused(Exception):
@@ -37,19 +30,6 @@ class Refused(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def picture(
-    data: bytes, size: int = 256, geometry: Geometry = "crop", *, orientation: bool = True, limit: int = LIMIT
-) -> np.ndarray:
-    """uint8 `[size,size,3]`, RGB 0..255: an image file as a prepared set stores it (before any re-encoding).
-
-    A JPEG whose shorter side is still twice `size` at 1/2 (1/4) of its scale is decoded at that scale.
-
-    Raises:
-        Refused: the file cannot be decoded in full.
-    """
-    return square(decode(data, limit, orientation=orientation, shortest=2 * size), size, geometry)
 
 
 def decode(data: bytes, limit: int = LIMIT, *, orientation: bool = True, shortest: int | None = None) -> np.ndarray:
@@ -95,29 +75,6 @@ def opened(image: Image.Image, limit: int = LIMIT, *, orientation: bool = True) 
     except Exception as error:
         raise _damaged(error) from None
     return _turn(pixels, exif) if turned else pixels
-
-
-def square(pixels: np.ndarray, size: int = 256, geometry: Geometry = "crop") -> np.ndarray:
-    """uint8 `[size,size,3]` from uint8 `[H,W,3]`.
-
-    "crop": the shorter side becomes `size`, the centre is kept (section 2 of the paper). "pad": the longer side
-    becomes `size`, the rest is `GREY`, the picture in the middle. "warp": both sides become `size`. An axis that
-    shrinks is averaged over the exact area of each new pixel, one that grows is interpolated bicubically.
-    """
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-        raise Refused(f"pixels of shape {list(pixels.shape)} and type {pixels.dtype}, not [H,W,3] of uint8")
-    height, width = pixels.shape[:2]
-    if geometry == "warp":
-        return _resize(pixels, (0, height), (0, width), size, size)
-    if geometry == "pad":
-        longer = max(height, width)
-        rows, columns = max(1, round(height * size / longer)), max(1, round(width * size / longer))
-        canvas = np.full((size, size, 3), GREY, np.uint8)
-        top, left = (size - rows) // 2, (size - columns) // 2
-        canvas[top : top + rows, left : left + columns] = _resize(pixels, (0, height), (0, width), rows, columns)
-        return canvas
-    shorter = min(height, width)
-    return _resize(pixels, _middle(height, shorter, size), _middle(width, shorter, size), size, size)
 
 
 def encode(pixels: np.ndarray, quality: int = 95) -> bytes:
@@ -239,54 +196,3 @@ def _turn(pixels: np.ndarray, exif: bytes) -> np.ndarray:
     if tag in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _middle(length: int, shorter: int, size: int) -> tuple[float, float]:
-    """Where, along an axis of `length` pixels, the central `size` lie once `shorter` has become `size`."""
-    resized = round(length * size / shorter)
-    offset = (resized - size) // 2
-    return offset * length / resized, (offset + size) * length / resized
-
-
-def _resize(
-    pixels: np.ndarray, rows: tuple[float, float], columns: tuple[float, float], height: int, width: int
-) -> np.ndarray:
-    """uint8 `[height,width,3]`: the part of `pixels` between two rows and two columns, each axis by its own filter."""
-    # Three columns more on each side are all that the bicubic filter can see.
-    left, right = max(0, math.floor(columns[0]) - 3), math.ceil(columns[1]) + 3
-    pixels, columns = pixels[:, left:right], (columns[0] - left, columns[1] - left)
-    if rows[1] - rows[0] > height:
-        pixels, rows = _average(pixels, rows, height), (0, height)
-    if columns[1] - columns[0] > width:
-        pixels, columns = _average(pixels.transpose(1, 0, 2), columns, width).transpose(1, 0, 2), (0, width)
-    if pixels.dtype != np.uint8:
-        pixels = (pixels + 0.5).astype(np.uint8)
-    pixels = np.ascontiguousarray(pixels)
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    box = (columns[0], rows[0], columns[1], rows[1])
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box))
-
-
-def _average(pixels: np.ndarray, span: tuple[float, float], count: int) -> np.ndarray:
-    """float32 `[count,M,3]` from `[N,M,3]`: rows averaged over `count` equal parts of `span`, edges by their share.
-
-    (Pillow's BOX takes each source row wholly or not at all, which at ratios near 1 shifts edges by half a pixel.)
-    """
-    flat = np.ascontiguousarray(pixels).reshape(len(pixels), -1)
-    edges = np.linspace(*span, count + 1)
-    low, high = edges[:-1], edges[1:]
-    first = np.floor(low).astype(np.int64)
-    shares = []
-    for step in range(int((np.ceil(high) - first).max())):
-        row = first + step
-        covered = np.minimum(high, row + 1) - np.maximum(low, row)
-        share = (np.maximum(covered, 0) * count / (span[1] - span[0])).astype(np.float32)
-        shares.append((np.minimum(row, len(flat) - 1), share[:, None]))
-    result = np.zeros((count, flat.shape[1]), np.float32)
-    part = np.empty((min(_BLOCK, count), flat.shape[1]), np.float32)
-    for start in range(0, count, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        for row, share in shares:
-            result[block] += np.multiply(flat[row[block]], share[block], out=part[: len(row[block])])
-    return result.reshape(count, *pixels.shape[1:])

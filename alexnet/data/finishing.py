@@ -11,10 +11,10 @@ from safetensors.torch import save
 
 from alexnet import arrays, files
 from alexnet.data import packing
-from alexnet.data.decoding import GREY
 from alexnet.data.packing import Record, Settings, Sums
 from alexnet.data.shards import PreparedSet
 from alexnet.data.source import Item, Source
+from alexnet.data.squaring import GREY
 from alexnet.errors import InputError, counted
 
 COLOUR = (

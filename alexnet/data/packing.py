@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from alexnet import files
-from alexnet.data.decoding import Geometry, Refused, encode, picture
+from alexnet.data.decoding import Refused, encode
 from alexnet.data.shards import write_jpegs, write_raw
 from alexnet.data.source import Item, Source
+from alexnet.data.squaring import Geometry, Squaring
 
 _ENDING = ".record.npz"
 
@@ -164,7 +165,7 @@ def _pixels(source: Source, item: Item, settings: Settings) -> np.ndarray:
     data = source.read(item)
     if source.decoded:
         return np.frombuffer(data, np.uint8).reshape(3, source.size, source.size).transpose(1, 2, 0)
-    return picture(data, source.size, settings.geometry, orientation=settings.orientation, limit=settings.limit)
+    return Squaring(source.size, settings.geometry, orientation=settings.orientation).of_file(data, settings.limit)
 
 
 def _write(path: Path, record: Record, sums: Sums) -> None:

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from alexnet import config, files, machine, randomness
 from alexnet.data import cifar10, finishing, folders, ilsvrc, packing
-from alexnet.data.decoding import LIMIT, Geometry
+from alexnet.data.decoding import LIMIT
 from alexnet.data.packing import Settings
 from alexnet.data.progress import bar
 from alexnet.data.shards import FORMAT, SPLITS, PreparedSet, partial
 from alexnet.data.source import Item, Source, divide
+from alexnet.data.squaring import Geometry
 from alexnet.errors import InputError
 
 _DIVIDING = ("holdout", "test", "group", "seed")

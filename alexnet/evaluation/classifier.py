@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,13 @@ from torch import Tensor
 
 from alexnet import devices, machine
 from alexnet.config import nearest
-from alexnet.data.decoding import Geometry, Refused, opened, picture, square
+from alexnet.data.decoding import Refused, opened
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views, centre_view, nine_views, ten_views
 from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file, metrics
-from alexnet.evaluation.classifier_file import Description
+from alexnet.evaluation.classifier_file import FIELDS, Description
 from alexnet.evaluation.classifier_file import find as find
 from alexnet.evaluation.prediction import Prediction as Prediction
 from alexnet.model.alexnet import AlexNetConfig
@@ -32,7 +33,6 @@ ViewsName = Literal["centre", "ten", "nine"]
 Image = str | Path | bytes | PIL.Image.Image | np.ndarray | Tensor
 """A file's path, a file's bytes, Pillow's image, RGB uint8 `[H,W,3]` as an array, or `[3,H,W]` as a tensor."""
 
-_DESCRIBED = ("views", "classes", "size", "geometry", "orientation", "temperature", "recipe", "lineage", "commit")
 _SHOWN = {"centre": (1, centre_view), "ten": (10, ten_views), "nine": (9, nine_views)}
 _CROPS = 128  # in the network at once, whatever the number of views: ten views of 128 images would be 770 MB
 _DECODED = 64  # images decoded ahead of the network
@@ -48,11 +48,8 @@ class Classifier:
     statistics: Statistics
     classes: tuple[ClassName, ...]
     """In the order of the network's outputs."""
-    size: int = 256
-    """The side to which pictures are brought before a view is cut, and how:"""
-    geometry: Geometry = "crop"
-    orientation: bool = True
-    """Whether a photograph's EXIF orientation is applied."""
+    squaring: Squaring = field(default_factory=Squaring)
+    """How a picture becomes the square of which a view is cut."""
     temperature: float = 1.0
     """Logits are divided by it."""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -77,8 +74,7 @@ class Classifier:
         network = Network(described.network)
         network.load_whole(tensors)
         network.to(place).eval()
-        rest = {name: getattr(described, name) for name in _DESCRIBED}
-        return cls(network, statistics=statistics, **rest)
+        return cls(network, statistics=statistics, **described.fields())
 
     def save(self, path: str | Path, half: bool = False) -> None:
         """Nothing; the classifier is in the file `path`, whole; the same content gives the same bytes.
@@ -86,15 +82,27 @@ class Classifier:
         Args:
             half: store the weights in float16, at half the size; they are computed with in float32 all the same.
         """
-        network = self.network.config
-        if not isinstance(network, AlexNetConfig | Cifar10Config):
-            raise InputError(
-                f"{path}: a file can hold networks of AlexNetConfig and Cifar10Config, not of {network!r}."
-            )
-        described = Description(network=network, **{name: getattr(self, name) for name in _DESCRIBED})
+        described = self.described()
         weights = {name: value.half() if half else value for name, value in self.network.whole().items()}
         statistics = {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
         classifier_file.write(Path(path), described, weights | statistics)
+
+    def described(self) -> Description:
+        """What the classifier is besides its tensors, as its file says it.
+
+        Raises:
+            InputError: its network has no configuration that a file could hold.
+        """
+        network = self.network.config
+        if not isinstance(network, AlexNetConfig | Cifar10Config):
+            raise InputError(f"a file can hold networks of AlexNetConfig and Cifar10Config, not of {network!r}.")
+        own = {name: getattr(self, name) for name in FIELDS if name != "squaring"}
+        return Description(network=network, **own, **asdict(self.squaring))
+
+    @property
+    def size(self) -> int:
+        """The side of the square that a picture becomes."""
+        return self.squaring.size
 
     @property
     def labels(self) -> list[str]:
@@ -229,7 +237,7 @@ class Classifier:
     def _pixels_or_reason(self, image: Image) -> np.ndarray | str:
         """uint8 `[S,S,3]`, or why there are none."""
         try:
-            return _stored(image, self.size, self.geometry, self.orientation)
+            return _stored(image, self.squaring)
         except Refused as refused:
             return refused.reason
         except OSError as error:
@@ -262,17 +270,16 @@ def _batch(pictures: list[np.ndarray], size: int) -> Tensor:
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
-def _stored(image: Image, size: int, geometry: Geometry, orientation: bool) -> np.ndarray:
+def _stored(image: Image, squaring: Squaring) -> np.ndarray:
     """uint8 `[S,S,3]`."""
     if isinstance(image, str | Path | bytes):
-        data = image if isinstance(image, bytes) else Path(image).read_bytes()
-        return picture(data, size, geometry, orientation=orientation)
+        return squaring.of_file(image if isinstance(image, bytes) else Path(image).read_bytes())
     if isinstance(image, PIL.Image.Image):
         with _LOADING:  # one not read from its file yet may be among the images twice
-            pixels = opened(image, orientation=orientation)
-        return square(pixels, size, geometry)
+            pixels = opened(image, orientation=squaring.orientation)
+        return squaring.of_pixels(pixels)
     if isinstance(image, np.ndarray):
-        return square(image, size, geometry)
+        return squaring.of_pixels(image)
     if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
         raise Refused(f"tensor of shape {list(image.shape)} and type {image.dtype}, not [3,H,W] of torch.uint8")
-    return square(image.detach().cpu().permute(1, 2, 0).numpy(), size, geometry)
+    return squaring.of_pixels(image.detach().cpu().permute(1, 2, 0).numpy())

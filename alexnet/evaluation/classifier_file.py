@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from alexnet import config, files
-from alexnet.data.decoding import Geometry
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Filter, Geometry, Squaring
 from alexnet.data.views import Views
 from alexnet.errors import InputError, counted
 from alexnet.model.alexnet import AlexNetConfig
@@ -29,31 +29,47 @@ from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.rows import input_shapes, parameter_shapes
 
 FORMAT = 1
+FIELDS = ("views", "classes", "squaring", "temperature", "recipe", "lineage", "commit")
+"""The fields that a `Classifier` has besides its network and statistics."""
+
 _BLOCK = 1 << 22
 _HEADER = 100_000_000  # bytes; what safetensors itself allows
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a classifier is besides its tensors."""
+    """What a classifier is besides its tensors, in the fields that a file has."""
 
     network: AlexNetConfig | Cifar10Config
     views: Views
     classes: tuple[ClassName, ...]
     size: int
     geometry: Geometry
+    filter: Filter
     orientation: bool
     temperature: float
     recipe: dict[str, Any]
     lineage: tuple[Any, ...]
     commit: str
 
+    @property
+    def squaring(self) -> Squaring:
+        """How a picture becomes the square of which a view is cut."""
+        return Squaring(self.size, self.geometry, self.filter, self.orientation)
+
+    def fields(self) -> dict[str, Any]:
+        """The values of `FIELDS`, by name."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that a file holds, its format's number with it."""
+        values = {name: value for name, value in config.to_json(self).items() if name != "class"}
+        return {"format": FORMAT, **values}
+
 
 def write(path: Path, described: Description, tensors: Mapping[str, Tensor]) -> None:
     """Nothing; the classifier is in the file `path`, whole; the same content gives the same bytes."""
-    values = config.to_json(described)
-    values.pop("class")
-    text = json.dumps({"format": FORMAT, **values}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(described.to_json(), sort_keys=True, separators=(",", ":"))
     ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with files.write_aside(path) as aside:
         # One key: safetensors writes several in random order.
@@ -155,6 +171,7 @@ def parsed(path: Path, text: str, defaults: list[str]) -> Description:
     number = data.pop("format", None) if isinstance(data, dict) else None
     if not isinstance(number, int) or number > FORMAT:
         raise InputError(f"{path} has format {number}; this alexnet reads up to {FORMAT}: upgrade the package.")
+    data.setdefault("filter", "area")  # before there was a choice nothing was written
     described: Description = config.from_json(Description, data, str(path), defaults)
     if described.network.classes != len(described.classes):
         names = counted(len(described.classes), "class", "classes")

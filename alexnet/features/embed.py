@@ -128,7 +128,10 @@ def _opened(
     views, level = classifier.views, None
     if grey and isinstance(views.mean, tuple):
         level = round(views.mean[0])
-    showing = Showing(classifier.size, views.crop, geometry or classifier.geometry, classifier.orientation, level)
+    squaring = classifier.squaring
+    if geometry is not None and geometry != "whole":
+        squaring = replace(squaring, geometry=geometry)
+    showing = Showing(squaring, views.crop, geometry == "whole", level)
     if isinstance(source, np.ndarray):
         return stimuli.of_array(source, None, showing)
     path = Path(source)

@@ -212,6 +212,8 @@ def require_same(plan: dict[str, Any], other: Any, where: Path) -> None:
 
     def identity(described: Any) -> dict[str, Any]:
         found = {key: described.get(key) for key in plan} if isinstance(described, dict) else {}
+        # Before there was a choice of filters none was written.
+        found["preprocessing"] = {"filter": "area", **(found.get("preprocessing") or {})}
         found["stages"] = [entry["name"] for entry in found.get("stages") or ()]
         for key in ("classifier", "source"):
             found[key] = {name: value for name, value in (found.get(key) or {}).items() if name != "path"}

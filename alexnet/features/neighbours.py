@@ -21,7 +21,7 @@ from alexnet.features.embed import BATCH, configured, responses
 from alexnet.features.folder import Features
 from alexnet.features.hamming import hamming
 from alexnet.features.nearest import Neighbours, nearest
-from alexnet.features.stimuli import Showing
+from alexnet.features.stimuli import Showing, recorded
 
 Method = Literal["auto", "exact", "index"]
 """How vectors are searched: all of them, or by an index; auto takes all of up to a million."""
@@ -86,7 +86,7 @@ def neighbours(
     if out:
         drawing.require_kind(Path(out))
     loaded = _classifier(opened, classifier, device)
-    shown = showing(opened.described, loaded)
+    shown = recorded(opened.described["preprocessing"])
     rows, errors, first = _answered(loaded, shown, asked, name)
     found = _search(opened, name, rows, count, method)
     near = iter(zip(found.indices.tolist(), found.distances.tolist(), strict=True))
@@ -129,14 +129,6 @@ def vectors(classifier: Classifier, pixels: Sequence[np.ndarray], stage: str) ->
         images = torch.from_numpy(np.stack(pixels[start : start + BATCH])).permute(0, 3, 1, 2)
         parts.append(responses(classifier, images, [stage])[stage].flatten(1).cpu().numpy())
     return np.concatenate(parts)
-
-
-def showing(described: dict[str, Any], classifier: Classifier) -> Showing:
-    """How the images of features became the stored square, by what features.json says."""
-    way = described["preprocessing"]
-    mean = classifier.views.mean
-    level = round(mean[0]) if way["greyscale_as_is"] and isinstance(mean, tuple) else None
-    return Showing(way["size"], classifier.views.crop, way["geometry"], way["orientation"], level)
 
 
 def _open(path: str | Path) -> Features | Codes:

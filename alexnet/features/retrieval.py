@@ -16,7 +16,7 @@ from alexnet.features.coder import Coder, Settings, fit, projections
 from alexnet.features.folder import Features
 from alexnet.features.hamming import hamming
 from alexnet.features.nearest import Exact, Neighbours
-from alexnet.features.stimuli import Showing
+from alexnet.features.stimuli import recorded
 
 BITS = (32, 64, 128, 256)
 SIDE = 32
@@ -218,9 +218,7 @@ def _held(vectors: np.ndarray) -> np.ndarray:
 
 def _reduced(features: Features) -> np.ndarray:
     """float32 `[N, 3*32*32]`: the images of features, read again, their middle reduced."""
-    way = features.described["preprocessing"]
-    level = round(way["views"]["mean"][0]) if way["greyscale_as_is"] else None
-    shown = Showing(way["size"], way["views"]["crop"], way["geometry"], way["orientation"], level)
+    shown = recorded(features.described["preprocessing"])
     read = pictures.reader(features.described, features.paths, shown)
     images = (torch.from_numpy(read(row)).permute(2, 0, 1)[None] for row in range(len(features)))
     return np.concatenate([reduced(image, shown.crop) for image in images])

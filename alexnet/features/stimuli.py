@@ -6,7 +6,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from alexnet import arrays, files, machine
-from alexnet.data.decoding import Geometry, Refused, decode, square
+from alexnet.data.decoding import LIMIT, Refused
 from alexnet.data.folders import files_below
 from alexnet.data.loader import Loader, Loading
 from alexnet.data.shards import PreparedSet
+from alexnet.data.squaring import Geometry, Squaring
 from alexnet.errors import InputError
 
 Placing = Geometry | Literal["whole"]
@@ -34,36 +35,43 @@ class Showing:
     """How a picture of any size becomes the stored S×S, of which the network sees the central C×C.
 
     Attributes:
-        size: S.
+        squaring: how it becomes so, but where `whole` is another way.
         crop: C.
-        geometry: as for preparation, or "whole": the longer side becomes C, so that nothing is cut away, and the rest
-            of the C×C is filled. A picture of C×C is shown pixel for pixel.
-        orientation: whether a photograph's EXIF orientation is applied.
+        whole: the longer side becomes C, so that nothing is cut away, and the rest of the C×C is filled. A picture of
+            C×C is shown pixel for pixel.
         grey: only pictures whose three channels are equal are taken, and what is filled has this level.
     """
 
-    size: int
+    squaring: Squaring
     crop: int
-    geometry: Placing
-    orientation: bool
+    whole: bool = False
     grey: int | None = None
 
-    def of_file(self, data: bytes) -> np.ndarray:
-        """uint8 `[S,S,3]` of an image file's bytes; raises Refused."""
-        side = self.crop if self.geometry == "whole" else self.size
-        return self.of_pixels(decode(data, orientation=self.orientation, shortest=2 * side))
+    @property
+    def size(self) -> int:
+        """S."""
+        return self.squaring.size
+
+    def of_file(self, data: bytes, limit: int = LIMIT) -> np.ndarray:
+        """uint8 `[S,S,3]` of an image file's bytes, of `limit` pixels at most; raises Refused."""
+        return self.of_pixels(self._filling.decoded(data, limit))
 
     def of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 `[S,S,3]` of uint8 `[H,W,3]`; raises Refused."""
         if self.grey is not None and (pixels != pixels[:, :, :1]).any():
             raise Refused("it has colour, and greyscale was asked for")
-        if self.geometry != "whole":
-            return self._filled(square(pixels, self.size, self.geometry))
-        seen = self._filled(square(pixels, self.crop, "pad"))
+        seen = self._filled(self._filling.of_pixels(pixels))
+        if not self.whole:
+            return seen
         start = (self.size - self.crop) // 2
         canvas = np.zeros((self.size, self.size, 3), np.uint8)  # around what is seen, so of no account
         canvas[start : start + self.crop, start : start + self.crop] = seen
         return canvas
+
+    @property
+    def _filling(self) -> Squaring:
+        """How a picture becomes what is filled by it, the S×S or the C×C."""
+        return replace(self.squaring, size=self.crop, geometry="pad") if self.whole else self.squaring
 
     def _filled(self, pixels: np.ndarray) -> np.ndarray:
         """`pixels` with what padding filled, the only colour there is, made grey."""
@@ -189,7 +197,7 @@ def of_prepared(path: Path, split: str, size: int, device: torch.device) -> Stim
     return Stimuli(
         {"kind": "prepared", "path": str(path.resolve()), **fingerprint},
         {
-            **{"size": size, "geometry": prepared.geometry, "orientation": prepared.orientation},
+            **asdict(prepared.squaring),
             **{"encoding": prepared.encoding, "greyscale_as_is": False},
         },
         shards.paths,
@@ -198,10 +206,19 @@ def of_prepared(path: Path, split: str, size: int, device: torch.device) -> Stim
     )
 
 
+def recorded(way: dict[str, Any]) -> Showing:
+    """How the images of features were shown, by what features.json says under "preprocessing"."""
+    whole, filter_ = way["geometry"] == "whole", way.get("filter", "area")  # before there was a choice
+    squaring = Squaring(way["size"], "pad" if whole else way["geometry"], filter_, way["orientation"])
+    level = round(way["views"]["mean"][0]) if way["greyscale_as_is"] else None
+    return Showing(squaring, way["views"]["crop"], whole, level)
+
+
 def _stored(showing: Showing) -> dict[str, Any]:
     """How pictures were brought to S×S, as JSON values."""
     return {
-        **{"size": showing.size, "geometry": showing.geometry, "orientation": showing.orientation},
+        **asdict(showing.squaring),
+        **({"geometry": "whole"} if showing.whole else {}),
         **{"encoding": None, "greyscale_as_is": showing.grey is not None},
     }
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from alexnet.data.views import Statistics
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.interchange import ilsvrc
-from alexnet.interchange.described import FIELDS
 from alexnet.interchange.described import read as read_description
 from alexnet.interchange.published import Published
 from alexnet.interchange.recognise import NetworkName, recognise
@@ -70,15 +68,14 @@ def assembled(weights: Weights, request: Request, published: Published | None) -
         network = replace(network, classes=len(classes))
         notes.append("fc6, fc7 and fc8 were drawn fresh, by seed 0: fine-tune before you believe an answer")
     state = _state(request.file, found.tensors, "conv1" if found.reversed_channels else "")
-    size = 256
+    size = found.squaring.size
     channels = torch.tensor(found.views.mean)[:, None, None]
     classifier = Classifier(
         network=_network(network, state, fresh=not whole),
         views=found.views,
         statistics=Statistics(channels.expand(3, size, size).contiguous(), _covariance()),
         classes=classes,
-        size=size,
-        geometry=found.geometry,
+        squaring=found.squaring,
         recipe={"imported": {"network": found.network, "sha256": request.sha256}},
         commit=environment.commit(),
     )
@@ -107,7 +104,7 @@ def _described(weights: Weights, request: Request) -> Assembled:
         described = replace(described, recipe=imported, lineage=lineage, temperature=1.0)
     elif len(classes) != network.classes:
         raise InputError(f"{request.classes} names {len(classes)} classes for {network.classes} outputs.")
-    rest: dict[str, Any] = {name: getattr(described, name) for name in FIELDS} | {"classes": classes}
+    rest = described.fields() | {"classes": classes}
     made = Classifier(_network(network, state, fresh=request.features_only), statistics=statistics, **rest)
     name = "AlexNet" if isinstance(network, AlexNetConfig) else f"CIFAR-10 {network.net}"
     return Assembled(made, name, tuple(notes))
@@ -143,10 +140,12 @@ def _covariance() -> Tensor:
 
 
 def _preprocessing(classifier: Classifier, reversed_: bool) -> str:
-    views, way = classifier.views, {"warp": "warped", "crop": "cropped"}.get(classifier.geometry, classifier.geometry)
+    views, way = classifier.views, classifier.squaring
+    geometry = {"warp": "warped", "crop": "cropped"}.get(way.geometry, way.geometry)
     channels = "; conv1 turned from blue, green, red to red, green, blue" if reversed_ else ""
     return (
-        f"pictures {way} to {classifier.size}, the central {views.crop} less the mean {_numbers(views.mean)} "
+        f"pictures {geometry} to {way.size} by {way.filter}, the central {views.crop} less the mean "
+        f"{_numbers(views.mean)} "
         f"over {_numbers(views.divisor)}{channels}"
     )
 

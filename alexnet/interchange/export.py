@@ -17,9 +17,9 @@ from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.evaluation.evaluate import evaluate
-from alexnet.interchange import described, npz, onnx_check, onnx_graph, pictures, torchvision_state
+from alexnet.interchange import npz, onnx_check, onnx_graph, pictures, torchvision_state
 from alexnet.interchange.onnx_check import Checked
-from alexnet.interchange.recognise import VIEWS
+from alexnet.interchange.recognise import SQUARINGS, VIEWS
 from alexnet.model import rows
 from alexnet.model.network import Network
 from alexnet.training.run import own_set
@@ -180,7 +180,7 @@ def _beside(classifier: Classifier) -> dict[str, np.ndarray]:
     return {
         "mean": statistics.mean.cpu().numpy(),
         "covariance": statistics.covariance.numpy(),
-        npz.DESCRIPTION: np.array(json.dumps(described.values(classifier), sort_keys=True)),
+        npz.DESCRIPTION: np.array(json.dumps(classifier.described().to_json(), sort_keys=True)),
     }
 
 
@@ -224,10 +224,15 @@ def _require_same(found: dict[str, Tensor], expected: dict[str, Tensor], file: P
 
 def _notes(classifier: Classifier, kind: Format) -> tuple[str, ...]:
     """What the weights alone do not say."""
-    views, theirs = classifier.views, VIEWS["torchvision"]
-    if kind == "torchvision" and (views.mean, views.divisor) != (theirs.mean, theirs.divisor):
+    views, way = classifier.views, classifier.squaring
+    own = (views.mean, views.divisor, way.geometry, way.filter)
+    views_, way_ = VIEWS["torchvision"], SQUARINGS["torchvision"]
+    if kind == "torchvision" and own != (views_.mean, views_.divisor, way_.geometry, way_.filter):
         mean = "the mean image" if views.mean in ("at_crop", "central") else f"the mean {views.mean}"
-        return (f"a state dict holds no preprocessing: this network expects 0..255 less {mean} over {views.divisor}",)
+        return (
+            f"a state dict holds no preprocessing: this network expects squares by {way.geometry} and {way.filter}, "
+            f"0..255 less {mean} over {views.divisor}",
+        )
     if kind == "caffe":
         return ("conv1 reads blue, green, red, as Caffe does; the mean image lies in the file as red, green, blue",)
     return ()

@@ -16,7 +16,6 @@ import alexnet
 from alexnet.config import nearest
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
-from alexnet.interchange import described
 from alexnet.interchange.shapes import require_package
 from alexnet.model import rows
 from alexnet.model.rows import Row, Shape
@@ -68,7 +67,7 @@ def model(classifier: Classifier, stages: Collection[str] = (), half: bool = Fal
 
 def _metadata(classifier: Classifier) -> dict[str, str]:
     """The classifier's description, and what of its statistics the graph does not hold."""
-    values = described.values(classifier)
+    values = classifier.described().to_json()
     values["covariance"] = classifier.statistics.covariance.tolist()
     if not _uses_mean_image(classifier):
         values["mean"] = classifier.statistics.channel_mean.tolist()

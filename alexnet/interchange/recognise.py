@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from alexnet.data.decoding import Geometry
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Views
 from alexnet.errors import InputError
 from alexnet.interchange.caffe_blobs import BVLC_ALEXNET, CAFFENET
@@ -23,6 +23,11 @@ VIEWS = {
     # The mean of Caffe's mean image for each channel, as its examples and the model zoo use it.
     "caffe": Views(crop=227, mean=(122.67891434, 116.66876762, 104.00698793), colour="none"),
 }
+SQUARINGS = {
+    "torchvision": Squaring(geometry="crop", filter="pillow-bilinear"),
+    "caffe": Squaring(geometry="warp", filter="opencv-linear"),
+}
+"""As their makers brought ILSVRC's pictures to 256x256; but for the orientation, which they left as it was stored."""
 _CONFIGS = {"torchvision": TORCHVISION, "bvlc_alexnet": BVLC_ALEXNET, "caffenet": CAFFENET}
 _OURS = {theirs: ours for ours, theirs in THEIRS.items()}
 _PARTS = {"weight": ("weight", "weights", "kernel", "w", "0"), "bias": ("bias", "biases", "b", "1")}
@@ -43,7 +48,7 @@ class Recognised:
     tensors: Mapping[str, Held]
     """"conv1.weight" ... in our layout; of the convolutions alone where the rest is to be drawn."""
     views: Views
-    geometry: Geometry
+    squaring: Squaring
     reversed_channels: bool
     """Whether conv1 reads blue, green, red."""
     told: tuple[str, ...]
@@ -75,8 +80,8 @@ def recognise(weights: Weights, path: Path, network: NetworkName | None, feature
     _require_fitting(path, config, tensors, names)
     told += more
     caffe = which != "torchvision"
-    views, geometry = (VIEWS["caffe"], "warp") if caffe else (VIEWS["torchvision"], "crop")
-    return Recognised(which, config, tensors, views, geometry, caffe, tuple(told))  # type: ignore[arg-type]
+    whose = "caffe" if caffe else "torchvision"
+    return Recognised(which, config, tensors, VIEWS[whose], SQUARINGS[whose], caffe, tuple(told))
 
 
 def _named(tensors: Mapping[str, Held], path: Path) -> tuple[str, dict[str, str], list[str]]:

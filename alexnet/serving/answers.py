@@ -116,6 +116,8 @@ class About:
     crop: int
     geometry: str
     """How a picture becomes that square: crop, pad or warp."""
+    filter: str
+    """By what it is resized: area, pillow-bilinear or opencv-linear."""
     evidence: bool
     neighbours: bool
     kernels: bool

@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from alexnet import files
-from alexnet.data.decoding import decode
 from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
@@ -18,7 +17,7 @@ from alexnet.features import index, neighbours, pictures
 from alexnet.features.folder import Features
 from alexnet.features.nearest import Exact
 from alexnet.features.pictures import Read
-from alexnet.features.stimuli import Showing
+from alexnet.features.stimuli import Showing, recorded
 
 MOST = 24
 """Neighbours of one picture at most."""
@@ -55,7 +54,6 @@ class Nearby:
         cls,
         features: str | Path,
         run: str | Path,
-        classifier: Classifier,
         *,
         source: str | Path | None = None,
         best: bool = False,
@@ -77,7 +75,7 @@ class Nearby:
         if files.checksum(classifier_file.find(run, best)) != described["classifier"]["sha256"]:
             raise InputError(f"{features} are not of {run}: `alexnet embed {run} SOURCE FEATURES` makes some that are.")
         stored = opened.vectors()  # raises where there are several stages
-        showing = neighbours.showing(described, classifier)
+        showing = recorded(described["preprocessing"])
         try:
             read = pictures.reader(described, opened.paths, showing, source)
         except InputError:
@@ -91,9 +89,7 @@ class Nearby:
 
     def pixels(self, data: bytes, limit: int) -> np.ndarray:
         """uint8 `[S,S,3]` of an image file's bytes, as the features' pictures were shown; raises Refused."""
-        shown = self.showing
-        side = shown.crop if shown.geometry == "whole" else shown.size
-        return shown.of_pixels(decode(data, limit, orientation=shown.orientation, shortest=2 * side))
+        return self.showing.of_file(data, limit)
 
     def nearest(self, classifier: Classifier, pixels: Sequence[np.ndarray]) -> list[tuple[Neighbour, ...]]:
         """The `MOST` nearest to each of some pictures uint8 `[S,S,3]`, the nearest first."""

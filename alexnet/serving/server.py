@@ -68,7 +68,8 @@ def _add_facts(app: "FastAPI", service: Service, kernels: bool) -> None:
 
     async def about() -> answers.About:
         """What this server can do."""
-        sizes = (len(classifier.classes), classifier.size, classifier.views.crop, classifier.geometry)
+        way = classifier.squaring
+        sizes = (len(classifier.classes), way.size, classifier.views.crop, way.geometry, way.filter)
         return answers.About(service.name, alexnet.__version__, *sizes, *can, limits.images, limits.megabytes)
 
     async def health() -> Any:

@@ -13,7 +13,6 @@ from torch import Tensor
 from alexnet import devices, machine
 from alexnet.analysis.saliency import grad_cam, last_maps
 from alexnet.config import nearest
-from alexnet.data.decoding import picture
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.features.embed import responses
@@ -87,7 +86,7 @@ class Service:
         if place.type == "cpu":
             devices.keep_pages()
         classifier = Classifier.load(run, str(place), best)
-        found = None if features is None else Nearby.open(features, run, classifier, source=source, best=best)
+        found = None if features is None else Nearby.open(features, run, source=source, best=best)
         return cls(Path(run).resolve().name if Path(run).exists() else str(run), classifier, limits, found)
 
     def close(self) -> None:
@@ -96,10 +95,7 @@ class Service:
 
     def load(self, data: bytes) -> Load:
         """What decodes `data` as the classifier stores pictures; it raises Refused."""
-        way, most = self.classifier, self.limits.pixels
-        return lambda: picture(
-            plain(data, self.limits), way.size, way.geometry, orientation=way.orientation, limit=most
-        )
+        return lambda: self.classifier.squaring.of_file(plain(data, self.limits), self.limits.pixels)
 
     def load_for_neighbours(self, data: bytes) -> Load:
         """What decodes `data` as the pictures of the features were; it raises Refused."""

@@ -7,6 +7,7 @@ from PIL import Image
 
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.evaluation.classifier import Classifier
 from alexnet.model.alexnet import AlexNetConfig
@@ -28,7 +29,7 @@ def made(config, views, size):
     mean = torch.rand(3, size, size, generator=generator) * 40 + 100
     statistics = Statistics(mean, torch.eye(3, dtype=torch.float64) * 900)
     classes = tuple(ClassName(name, name) for name in CLASSES)
-    return Classifier(network.eval(), views, statistics, classes, size=size)
+    return Classifier(network.eval(), views, statistics, classes, squaring=Squaring(size))
 
 
 @pytest.fixture(scope="session")

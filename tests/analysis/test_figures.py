@@ -14,6 +14,7 @@ from alexnet.analysis.curves import curves
 from alexnet.analysis.kernels import kernels, mosaic
 from alexnet.analysis.predictions import chosen, predictions
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
@@ -149,7 +150,7 @@ def test_predictions_have_the_true_label_red_and_bars_as_long_as_probabilities()
     network.load_whole({n: torch.randn(v.shape, generator=generator) * 0.2 for n, v in network.whole().items()})
     statistics = Statistics(torch.full((3, 32, 32), 128.0), torch.eye(3, dtype=torch.float64))
     classes = tuple(ClassName(f"n{i}", word) for i, word in enumerate(HARD))
-    classifier = Classifier(network, Views(crop=24, divisor=60.0), statistics, classes, size=32)
+    classifier = Classifier(network, Views(crop=24, divisor=60.0), statistics, classes, squaring=Squaring(32))
     images = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8, generator=generator)
     probabilities = classifier.probabilities(images)
     labels = [int(row.argmax()) if i else int(row.argmin()) for i, row in enumerate(probabilities)]

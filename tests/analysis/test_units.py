@@ -9,6 +9,7 @@ from alexnet.analysis import pictures
 from alexnet.analysis.pictures import Pictures
 from alexnet.analysis.units import block, deepest, exciting, told, units
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
@@ -29,7 +30,9 @@ def bright():
     network.load_whole(state)
     classes = (ClassName("a", "a"), ClassName("b", "b"))
     statistics = Statistics(torch.zeros(3, 32, 32), torch.eye(3, dtype=torch.float64))
-    return Classifier(network.eval(), Views(crop=24, divisor=1.0, mean=(0.0, 0.0, 0.0)), statistics, classes, size=32)
+    return Classifier(
+        network.eval(), Views(crop=24, divisor=1.0, mean=(0.0, 0.0, 0.0)), statistics, classes, squaring=Squaring(32)
+    )
 
 
 def test_patches_lie_where_the_unit_is_excited_most(bright):

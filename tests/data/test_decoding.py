@@ -13,8 +13,7 @@ import pytest
 import simplejpeg
 from PIL import Image, ImageOps
 
-from alexnet.data import decoding
-from alexnet.data.decoding import Refused, decode, encode, picture, square
+from alexnet.data.decoding import Refused, decode, encode
 
 RAMP = np.stack(np.broadcast_arrays(np.arange(48)[:, None] * 5, np.arange(64)[None] * 4 - 1 + 1, 90), 2).astype(
     np.uint8
@@ -200,62 +199,6 @@ def test_between_pillows_warning_and_our_limit(monkeypatch: pytest.MonkeyPatch) 
     assert Image.MAX_IMAGE_PIXELS == 2000
 
 
-def area(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mean over each new pixel's exact area, by repeating pixels up to a common multiple."""
-    fine = pixels.repeat(height, 0).repeat(width, 1).astype(float)
-    return fine.reshape(height, pixels.shape[0], width, pixels.shape[1], 3).mean((1, 3))
-
-
-def test_shrinking_averages_exact_areas() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (24, 30, 3), np.uint8)
-    np.testing.assert_allclose(square(noise, 16, "warp"), area(noise, 16, 16), atol=0.51)
-    # The shorter side becomes 16, the longer 20, of which the central 16 stay.
-    np.testing.assert_allclose(square(noise, 16), area(noise, 16, 20)[:, 2:18], atol=0.51)
-    tall = noise.transpose(1, 0, 2)
-    np.testing.assert_array_equal(square(tall, 16), square(noise, 16).transpose(1, 0, 2))
-
-
-def test_enlarging_is_bicubic() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uint8)
-    whole = Image.fromarray(noise).resize((24, 20), Image.Resampling.BICUBIC)
-    np.testing.assert_allclose(square(noise, 20).astype(int), np.asarray(whole)[:, 2:22], atol=1)
-
-
-def test_the_right_size_is_untouched() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (32, 44, 3), np.uint8)
-    np.testing.assert_array_equal(square(noise, 32), noise[:, 6:38])
-    np.testing.assert_array_equal(square(noise[:, :32], 32, "pad"), noise[:, :32])
-
-
-def test_padding_keeps_the_whole_picture() -> None:
-    padded = square(np.full((20, 40, 3), 200, np.uint8), 16, "pad")
-    assert (padded[4:12] == 200).all()
-    assert (padded[:4] == decoding.GREY).all()
-    assert (padded[12:] == decoding.GREY).all()
-
-
-def test_warping_mixes_filters() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (32, 8, 3), np.uint8)
-    shrunk = area(noise, 16, 8).round().astype(np.uint8)
-    expected = np.asarray(Image.fromarray(shrunk).resize((16, 16), Image.Resampling.BICUBIC))
-    np.testing.assert_allclose(square(noise, 16, "warp").astype(int), expected, atol=2)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (17, 16), (255, 257)])
-@pytest.mark.parametrize("geometry", ["crop", "pad", "warp"])
-def test_any_shape_becomes_square(shape: tuple[int, int], geometry: decoding.Geometry) -> None:
-    pixels = np.full((*shape, 3), 77, np.uint8)
-    result = square(pixels, 16, geometry)
-    assert result.shape == (16, 16, 3)
-    assert {tuple(p) for p in result.reshape(-1, 3)} <= {(77, 77, 77), decoding.GREY}
-
-
-def test_square_refuses_other_arrays() -> None:
-    for array in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)):
-        with pytest.raises(Refused, match="not"):
-            square(array)
-
-
 def test_large_jpegs_are_decoded_at_a_fitting_scale() -> None:
     wave = np.repeat((np.sin(np.arange(80) / 9)[:, None] * 100 + 120 + np.zeros(101))[:, :, None], 3, 2).astype(
         np.uint8
@@ -265,8 +208,6 @@ def test_large_jpegs_are_decoded_at_a_fitting_scale() -> None:
     assert decode(data, shortest=40).shape == (40, 51, 3)
     assert decode(data, shortest=20).shape == (20, 26, 3)
     assert decode(data, shortest=2).shape == (20, 26, 3)
-    full, scaled = square(decode(data), 10), picture(data, 10)
-    assert np.abs(full.astype(int) - scaled).max() <= 3
 
 
 def test_encoding_is_near_and_repeatable() -> None:

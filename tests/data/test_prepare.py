@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 from alexnet.data import finishing, packing, progress
-from alexnet.data.decoding import encode, picture
+from alexnet.data.decoding import encode
 from alexnet.data.packing import Sums
 from alexnet.data.prepare import list_source, prepare
 from alexnet.data.shards import PreparedSet, verify
+from alexnet.data.squaring import Squaring
 from alexnet.errors import InputError
 
 PROGRAM = "import sys; from alexnet.data.prepare import prepare; prepare(*sys.argv[1:], images_per_shard=4, workers=2)"
@@ -57,9 +58,9 @@ def test_pixels_labels_and_order(tmp_path: Path) -> None:
         stored, encoded = images(raw, split), images(jpeg, split)
         assert list(stored) == list(encoded)
         for path, pixels in stored.items():
-            expected = picture((source / path).read_bytes())
+            expected = Squaring().of_file((source / path).read_bytes())
             np.testing.assert_array_equal(pixels, expected)
-            np.testing.assert_array_equal(encoded[path], picture(encode(expected)))
+            np.testing.assert_array_equal(encoded[path], Squaring().of_file(encode(expected)))
         assert raw.split(split).labels.tolist() == ["abc".index(path[0]) for path in stored]
     assert list(raw.split("val").paths) == sorted(raw.split("val").paths)
     assert list(raw.split("train").paths) != sorted(raw.split("train").paths)
@@ -213,7 +214,7 @@ def test_another_side_than_256(tmp_path: Path) -> None:
     assert small.size == 48
     assert tuple(small.statistics().mean.shape) == (3, 48, 48)
     for path, pixels in images(small, "val").items():
-        np.testing.assert_array_equal(pixels, picture((source / path).read_bytes(), 48))
+        np.testing.assert_array_equal(pixels, Squaring(48).of_file((source / path).read_bytes()))
     assert prepare(source, tmp_path / "small", encoding="raw", size=48, holdout=0.2).counts == small.counts
     with pytest.raises(InputError, match=r"was prepared differently \(--size was 48, now 256\)"):
         prepare(source, tmp_path / "small", encoding="raw", holdout=0.2)

@@ -10,8 +10,9 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from alexnet.data.decoding import encode, picture
+from alexnet.data.decoding import encode
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
@@ -43,7 +44,7 @@ def saved(make_classifier, tmp_path):
 def test_a_file_holds_everything(saved):
     classifier, path = saved
     loaded = Classifier.load(path, "cpu")
-    for name in ("views", "classes", "size", "geometry", "orientation", "temperature", "recipe", "commit"):
+    for name in ("views", "classes", "squaring", "size", "temperature", "recipe", "commit"):
         assert getattr(loaded, name) == getattr(classifier, name), name
     assert list(loaded.lineage) == list(classifier.lineage)
     assert loaded.network.config == classifier.network.config
@@ -78,6 +79,32 @@ def test_its_metadata_is_one_object_with_sorted_keys_and_no_place(saved):
     assert described["format"] == 1
 
 
+def test_how_pictures_become_squares_stands_flat_in_the_file(make_classifier, tmp_path):
+    classifier = make_classifier()
+    classifier.squaring = Squaring(32, "warp", "opencv-linear", orientation=False)
+    classifier.save(tmp_path / "c")
+    with safe_open(tmp_path / "c", "pt") as file:
+        described = json.loads(file.metadata()["alexnet"])
+    flat = {"size": 32, "geometry": "warp", "filter": "opencv-linear", "orientation": False}
+    assert described.items() >= flat.items()
+    assert "squaring" not in described
+    assert Classifier.load(tmp_path / "c", "cpu").squaring == classifier.squaring
+
+
+def test_a_file_from_before_filters_averages_areas_and_nothing_is_said(saved, capsys):
+    with safe_open(saved[1], "pt") as file:
+        described = json.loads(file.metadata()["alexnet"])
+    assert described.pop("filter") == "area"
+    old = saved[1].with_name("old")
+    save_file(load_file(saved[1]), old, {"alexnet": json.dumps(described)})
+    loaded = Classifier.load(old, "cpu")
+    assert loaded.squaring == Squaring(32, filter="area")
+    assert capsys.readouterr().err == ""
+    assert loaded.predict([photograph()]) == saved[0].predict([photograph()])
+    loaded.save(saved[1].with_name("new"))
+    assert saved[1].with_name("new").read_bytes() == saved[1].read_bytes()
+
+
 def test_half_is_half_as_large_and_computes_in_float32(saved, tmp_path):
     classifier, _ = saved
     classifier.save(tmp_path / "half", half=True)
@@ -110,6 +137,7 @@ def changed(path, **values):
         ({"format": None}, "format None"),
         ({"colours": 1}, "unknown field 'colours'"),
         ({"geometry": "cut"}, r"geometry is 'cut'; it can be 'crop'"),
+        ({"filter": "lanczos"}, r"filter is 'lanczos'; it can be 'area', 'pillow-bilinear', 'opencv-linear'"),
         ({"classes": [{"name": "a", "words": ""}]}, "names 1 class for 7 outputs"),
         ({"size": 64}, r"tensor 'mean' is \[3, 32, 32\]; \[3, 64, 64\] was expected"),
         ({"temperature": 0.0}, "temperature 0.0; it must be above 0"),
@@ -167,8 +195,12 @@ def test_where_a_classifier_is_found(saved, tmp_path, monkeypatch):
         Classifier.load("nosuch")
 
 
-def test_every_kind_of_picture_takes_the_same_way(make_classifier, tmp_path):
+@pytest.mark.parametrize(
+    "way", [Squaring(32), Squaring(32, "crop", "pillow-bilinear"), Squaring(32, "warp", "opencv-linear")]
+)
+def test_every_kind_of_picture_takes_the_same_way(make_classifier, tmp_path, way):
     classifier, pixels = make_classifier(), photograph()
+    classifier.squaring = way
     (tmp_path / "a.png").write_bytes(png(pixels))
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     kinds = [str(tmp_path / "a.png"), tmp_path / "a.png", png(pixels), Image.fromarray(pixels), pixels, tensor]
@@ -176,7 +208,7 @@ def test_every_kind_of_picture_takes_the_same_way(make_classifier, tmp_path):
     assert all(answer == answers[0] for answer in answers)
     assert [len(answer) for answer in answers] == [3] * 6
     # As a prepared set would store it.
-    stored = torch.from_numpy(picture(png(pixels), 32, "crop").copy()).permute(2, 0, 1)[None]
+    stored = torch.from_numpy(way.of_file(png(pixels)).copy()).permute(2, 0, 1)[None]
     assert torch.equal(classifier.pixels(kinds[0]), stored)
     probabilities = classifier.probabilities(stored)[0]
     assert probabilities.sum().item() == pytest.approx(1)
@@ -193,7 +225,7 @@ def test_a_photograph_is_turned_unless_the_set_was_not(make_classifier):
     Image.fromarray(photograph(height=64, width=64)).save(buffer, "jpeg", quality=95, exif=exif)
     classifier = make_classifier()
     turned = classifier.pixels(buffer.getvalue())
-    classifier.orientation = False
+    classifier.squaring = Squaring(32, orientation=False)
     assert (classifier.pixels(buffer.getvalue()).flip(2, 3).int() - turned.int()).abs().max() <= 1
     assert not torch.equal(classifier.pixels(buffer.getvalue()), turned)
 
@@ -214,7 +246,7 @@ def test_an_image_that_pillow_opened_is_turned_and_coloured_as_its_file(make_cla
     assert classifier.predict(image) == classifier.predict(path)
     assert torch.equal(classifier.probabilities(image), classifier.probabilities(stored))
     assert torch.equal(classifier.stages(image)["conv1"], classifier.stages(path)["conv1"])
-    classifier.orientation = False
+    classifier.squaring = Squaring(32, orientation=False)
     assert not torch.equal(classifier.pixels(image), stored)
     with pytest.raises(InputError, match="image 1: pixels of mode F"):
         classifier.predict(Image.new("F", (40, 40)))

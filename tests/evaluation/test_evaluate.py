@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import top_k_accuracy_score
 
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import centre_view, nine_views, ten_views
 from alexnet.errors import InputError
 from alexnet.evaluation.evaluate import evaluate, write
@@ -94,7 +95,7 @@ def test_what_does_not_fit_is_said(make_classifier, make_pictures, make_loader):
     with pytest.raises(InputError, match="at least one"):
         evaluate([], loader)
     classifier = make_classifier("ab")
-    classifier.size = 256
+    classifier.squaring = Squaring(256)
     with pytest.raises(InputError, match=r"32×32 .* 256×256"):
         evaluate([classifier], loader)
 

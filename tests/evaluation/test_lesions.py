@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
@@ -129,7 +130,7 @@ def test_every_view_of_an_answer_is_lesioned():
     network = made(Cifar10Config(classes=2, width=0.125))
     statistics = Statistics(torch.full((3, 32, 32), 100.0), torch.eye(3, dtype=torch.float64))
     names = (ClassName("a", "a"), ClassName("b", "b"))
-    classifier = Classifier(network, Views(crop=24), statistics, names, size=32)
+    classifier = Classifier(network, Views(crop=24), statistics, names, squaring=Squaring(32))
     pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), np.uint8)
     last = network.rows[-1].name
     lesion(network, [f"{last}:0=zero"])

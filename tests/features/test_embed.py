@@ -18,6 +18,7 @@ from PIL import Image
 import alexnet
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import ClassName, PreparedSet
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
@@ -31,7 +32,11 @@ from alexnet.model.network import Network
 SIZE, CROP, COUNT = 32, 24, 150
 
 
-def save_classifier(path: Path, views: Views = Views(crop=CROP, divisor=60.0)) -> Path:  # noqa: B008
+def save_classifier(
+    path: Path,
+    views: Views = Views(crop=CROP, divisor=60.0),  # noqa: B008
+    squaring: Squaring = Squaring(SIZE),  # noqa: B008
+) -> Path:
     """A narrow 11 % net with large random weights and a mean image with colours and a pattern."""
     network = Network(Cifar10Config(classes=3, width=0.125))
     generator = torch.Generator().manual_seed(0)
@@ -39,7 +44,7 @@ def save_classifier(path: Path, views: Views = Views(crop=CROP, divisor=60.0)) -
     mean = 90 + torch.rand(3, SIZE, SIZE, generator=generator) * 60
     statistics = Statistics(mean, torch.eye(3, dtype=torch.float64))
     classes = tuple(ClassName(name, name) for name in "abc")
-    Classifier(network, views, statistics, classes, size=SIZE).save(path)
+    Classifier(network, views, statistics, classes, squaring=squaring).save(path)
     return path
 
 
@@ -112,6 +117,7 @@ def test_what_is_recorded_says_where_the_numbers_come_from(run, folder, tmp_path
     assert (described["views"], described["type"], described["images"]) == ("centre", "float32", 10)
     assert described["source"]["kind"] == "folder"
     assert described["preprocessing"]["geometry"] == "crop"
+    assert described["preprocessing"]["filter"] == "area"
     assert described["preprocessing"]["views"]["divisor"] == 60.0
     assert sorted(content(tmp_path / "features")) == ["conv1.npy", "features.json", "images.csv", "rejected.csv"]
 
@@ -346,7 +352,9 @@ def test_a_block_without_a_readable_image(folder, tmp_path, monkeypatch):
     config = AlexNetConfig(classes=2, input=67, width=1 / 8, initialisation=Initialisation("he"))
     statistics = Statistics(torch.full((3, 80, 80), 100.0), torch.eye(3, dtype=torch.float64))
     names = (ClassName("a", "a"), ClassName("b", "b"))
-    Classifier(AlexNet(config), Views(crop=67), statistics, names, size=80).save(tmp_path / "towers.safetensors")
+    Classifier(AlexNet(config), Views(crop=67), statistics, names, squaring=Squaring(80)).save(
+        tmp_path / "towers.safetensors"
+    )
     whole = alexnet.embed(tmp_path / "towers.safetensors", folder, tmp_path / "whole", edit=["tower2=zero"])
     assert whole.stages == ("relu7",)
     assert np.abs(whole.stage()[:, 256:]).max() == 0 < whole.stage()[:, :256].max()
@@ -356,6 +364,39 @@ def test_a_block_without_a_readable_image(folder, tmp_path, monkeypatch):
     made = alexnet.embed(tmp_path / "towers.safetensors", folder, tmp_path / "made", edit=["tower2=zero"])
     assert made.described["rejected"] == 4
     assert np.array_equal(made.stage(), whole.stage())
+
+
+@pytest.mark.parametrize("geometry", [None, "pad", "whole"])
+def test_pictures_are_resized_by_the_classifiers_filter(folder, tmp_path, geometry):
+    way = Squaring(SIZE, "warp", "opencv-linear")
+    run = save_classifier(tmp_path / "net.safetensors", squaring=way)
+    made = alexnet.embed(run, folder, tmp_path / "features", ["conv1"], geometry=geometry)
+    told = {name: made.described["preprocessing"][name] for name in ("size", "geometry", "filter", "orientation")}
+    assert told == {"size": SIZE, "geometry": geometry or "warp", "filter": "opencv-linear", "orientation": True}
+    classifier, start = Classifier.load(run, "cpu"), (SIZE - CROP) // 2
+    if geometry == "whole":
+        seen = [Squaring(CROP, "pad", "opencv-linear").of_file((folder / path).read_bytes()) for path in made.paths]
+        pictures = [np.pad(each, ((start, start), (start, start), (0, 0))) for each in seen]
+    else:
+        classifier.squaring = dataclasses.replace(way, geometry=geometry or "warp")
+        pictures = [folder / path for path in made.paths]
+    expected = classifier.stages(pictures, "conv1")["conv1"].numpy()
+    np.testing.assert_allclose(made.stage(), expected, rtol=1e-4, atol=1e-4)
+    for found in alexnet.neighbours(tmp_path / "features", [folder / made.paths[-1]], 1):
+        assert found.neighbours == ((made.paths[-1], 0),)
+
+
+def test_features_from_before_filters_are_the_same_features(run, folder, tmp_path, capsys):
+    alexnet.embed(run, folder, tmp_path / "features", ["conv1"])
+    path = tmp_path / "features" / "features.json"
+    described = json.loads(path.read_text())
+    assert described["preprocessing"].pop("filter") == "area"
+    path.write_text(json.dumps(described))
+    capsys.readouterr()
+    made = alexnet.embed(run, folder, tmp_path / "features", ["conv1"])
+    assert "embedded already" in capsys.readouterr().err
+    for found in alexnet.neighbours(tmp_path / "features", [folder / made.paths[-1]], 1):
+        assert found.neighbours == ((made.paths[-1], 0),)
 
 
 def test_whole_shows_all_of_a_picture_and_its_own_size_pixel_for_pixel(run, tmp_path):

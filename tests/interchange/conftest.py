@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.evaluation.classifier import Classifier
 from alexnet.model.network import Network
@@ -31,7 +32,8 @@ def _weights(network):
 def made():
     """A function from a config and views to a classifier of three classes or more, its statistics drawn."""
 
-    def make(config, views=None, size=256, **more):
+    def make(config, views=None, size=256, squaring=None, **more):
+        squaring = squaring or Squaring(size)
         generator = torch.Generator().manual_seed(1)
         mean = torch.rand(3, size, size, generator=generator) * 60 + 90
         mixed = torch.randn(3, 3, generator=generator, dtype=torch.float64) * 40
@@ -41,7 +43,7 @@ def made():
             views or Views(crop=config.input),
             Statistics(mean, mixed @ mixed.T + 900 * torch.eye(3, dtype=torch.float64)),
             classes,
-            size,
+            squaring,
             **more,
         )
 

@@ -11,6 +11,7 @@ import torch
 
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import PreparedSet
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
@@ -51,12 +52,24 @@ def test_exported_and_imported_is_the_same_file(saved, tmp_path, photographs, na
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == saved.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.onnx"])
+def test_an_export_keeps_how_pictures_become_squares(made, tmp_path, photographs, name):
+    if name == "a.onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("google.protobuf")
+    way = Squaring(256, "warp", "opencv-linear", orientation=False)
+    made(PAPER, squaring=way).save(tmp_path / "one.safetensors")
+    export(tmp_path / "one.safetensors", tmp_path / name, data=photographs)
+    import_weights(tmp_path / name, tmp_path / "run")
+    assert Classifier.load(tmp_path / "run", "cpu").squaring == way
+
+
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
 def test_a_state_dict_goes_and_comes(made, tmp_path, name):
     one = made(replace(TORCHVISION, width=1 / 16, classes=3))
     one.save(tmp_path / "one.safetensors")
     found = export(tmp_path / "one.safetensors", tmp_path / name, "torchvision")
-    assert any("no preprocessing" in note for note in found.notes)
+    assert any("no preprocessing" in note and "squares by crop and area" in note for note in found.notes)
     (tmp_path / "names").write_text("a\nb\nc\n")
     import_weights(tmp_path / name, tmp_path / "run", classes=tmp_path / "names")
     state = Classifier.load(tmp_path / "run", "cpu").network.whole()

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.interchange import ilsvrc, published, torchvision_state
@@ -61,7 +62,9 @@ def test_torchvisions(tmp_path, names, kind):
     assert all(torch.equal(again[name], state[name]) for name in state)
     widths = {"kernels": (4, 12, 24, 16, 16), "units": (256, 256), "classes": 3}
     assert loaded.network.config == replace(TORCHVISION, **widths)
-    assert (loaded.geometry, loaded.size, loaded.views.crop) == ("crop", 256, 224)
+    assert loaded.squaring == Squaring(256, "crop", "pillow-bilinear")
+    assert loaded.views.crop == 224
+    assert any("pictures cropped to 256 by pillow-bilinear, the central 224" in note for note in found.notes)
     assert loaded.views.mean == pytest.approx([255 * m for m in (0.485, 0.456, 0.406)])
     assert loaded.views.divisor == pytest.approx([255 * s for s in (0.229, 0.224, 0.225)])
     assert loaded.classes[0] == ClassName("n02084071", "dog, domestic dog")
@@ -85,7 +88,9 @@ def test_caffes(tmp_path, names, version, pool_first):
         for part, array in zip(("weight", "bias"), pair, strict=True):
             if (name, part) != ("conv1", "weight"):
                 np.testing.assert_array_equal(state[f"{name}.{part}"].numpy(), array)
-    assert (loaded.geometry, loaded.views.crop, loaded.views.divisor) == ("warp", 227, 1.0)
+    assert loaded.squaring == Squaring(256, "warp", "opencv-linear")
+    assert (loaded.views.crop, loaded.views.divisor) == (227, 1.0)
+    assert any("pictures warped to 256 by opencv-linear, the central 227" in note for note in found.notes)
     assert loaded.views.mean == pytest.approx((122.68, 116.67, 104.01), abs=0.01)
     assert any("blue, green, red" in note for note in found.notes)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from alexnet.data.decoding import square
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, centre_view
 from alexnet.training.recipe import Recipe
 
@@ -13,7 +13,7 @@ def test_the_shorter_side_becomes_256_and_the_central_patch_is_kept():
     central = photograph[:, 128:640].astype(float)
     halved = central.reshape(256, 2, 256, 2, 3).mean((1, 3))
     for pixels, expected in ((photograph, halved), (photograph.transpose(1, 0, 2), halved.transpose(1, 0, 2))):
-        assert np.abs(square(pixels) - expected).max() <= 0.5 + 1e-6
+        assert np.abs(Squaring().of_pixels(pixels) - expected).max() <= 0.5 + 1e-6
 
 
 def test_the_mean_image_is_subtracted_and_nothing_else_is_done():

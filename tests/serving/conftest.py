@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from alexnet.data.shards import ClassName
+from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.evaluation.classifier import Classifier
 from alexnet.model.cifar10 import Cifar10Config
@@ -35,7 +36,7 @@ def classifier():
     network.load_whole({n: torch.randn(v.shape, generator=generator) * 0.2 for n, v in network.whole().items()})
     statistics = Statistics(torch.rand(3, SIZE, SIZE, generator=generator) * 255, torch.eye(3, dtype=torch.float64))
     classes = tuple(ClassName(name, f"{name}, or such") for name in "abcdefg")
-    return Classifier(network, Views(crop=24, divisor=60.0), statistics, classes, size=SIZE)
+    return Classifier(network, Views(crop=24, divisor=60.0), statistics, classes, squaring=Squaring(SIZE))
 
 
 def encoded(seed=0, size=(40, 50), kind="PNG", mode="RGB", **options):

@@ -1,9 +1,15 @@
 """/v1/predict: the answers of `alexnet predict`, however the pictures come and however many at once."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet.data.squaring import Squaring
+from alexnet.serving.limits import Limits
+from alexnet.serving.service import Service
+
 PNG = {"content-type": "image/png"}
+RAW = {"content-type": "application/octet-stream"}
 
 
 def predicted(client, data, top=5):
@@ -51,6 +57,20 @@ def test_one_bad_picture_spoils_no_other(client, draw):
     assert response.status_code == 200
     same(good["predictions"], predicted(client, draw(1)))
     assert bad == {"name": "bad.png", "error": next(client.service.classifier.predictions([b"no picture"])).error}
+
+
+def test_pictures_become_squares_as_the_classifier_says(client, make_classifier, draw):
+    small, data = make_classifier(), draw(1, size=(150, 260), kind="JPEG")
+    small.squaring = Squaring(32, "warp", "opencv-linear")
+    service = Service("small", small, Limits())
+    asked = type(client)(service)
+    (result,) = asked.post("/v1/predict", content=data, headers=RAW).json()["results"]
+    same(result["predictions"], small.predict([data])[0])
+    np.testing.assert_array_equal(service.load(data)(), small.squaring.of_file(data))
+    assert (service.load(data)() != client.service.load(data)()).mean() > 0.5
+    about = asked.get("/v1/about").json()
+    assert (about["size"], about["geometry"], about["filter"]) == (32, "warp", "opencv-linear")
+    service.close()
 
 
 def test_top_beyond_the_classes_gives_all(client, draw):
