@@ -22,6 +22,7 @@ def prepare(arguments: list[str]) -> int:
         *,
         encoding: Literal["jpeg", "raw"] = "jpeg",
         geometry: Literal["crop", "pad", "warp"] = "crop",
+        filter: Literal["area", "pillow-bilinear", "opencv-linear"] = "area",
         size: int | None = None,
         holdout: float = 0.0,
         test: float = 0.0,
@@ -44,6 +45,8 @@ def prepare(arguments: list[str]) -> int:
             prepared: the folder to make.
             encoding: jpeg, or raw pixels: six times as large, faster to read.
             geometry: crop to the centre, as the paper; pad the whole picture with grey; or warp it to a square.
+            filter: by what pictures are resized: averages over areas; or as torchvision (pillow-bilinear) or Caffe
+                (opencv-linear) do, to measure a classifier that was imported from there.
             size: the side of the stored pictures, 32 to 256; 256 when not given.
             holdout: the share of each class's training pictures that becomes val, the split watched while training.
             test: the share of each class's training pictures that becomes test, the split for the final measurement.
@@ -60,6 +63,7 @@ def prepare(arguments: list[str]) -> int:
             prepared,
             encoding=encoding,
             geometry=geometry,
+            filter=filter,
             size=size,
             holdout=holdout,
             test=test,

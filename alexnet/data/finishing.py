@@ -21,7 +21,11 @@ COLOUR = (
     "RGB; grey repeated, palette looked up, alpha over white, 16 bits scaled to 8, CMYK and YCCK by Pillow, "
     "first frame, embedded colour profiles ignored"
 )
-RESIZING = "area average when shrinking, bicubic when enlarging; a JPEG at 1/2 or 1/4 while twice the size remains"
+RESIZING = {
+    "area": "area average when shrinking, bicubic when enlarging; a JPEG at 1/2 or 1/4 while twice the size remains",
+    "pillow-bilinear": "Pillow's BILINEAR, as torchvision",
+    "opencv-linear": "OpenCV's INTER_LINEAR to one level, as Caffe",
+}
 
 
 def describe(
@@ -71,9 +75,10 @@ def _policies(source: Source, settings: Settings) -> dict[str, Any]:
         "size": source.size,
         "encoding": settings.encoding,
         "geometry": settings.geometry,
+        **({} if settings.filter == "area" else {"filter": settings.filter}),
         "orientation": settings.orientation,
         "colour": COLOUR,
-        "resizing": None if source.decoded else RESIZING,
+        "resizing": None if source.decoded else RESIZING[settings.filter],
         "padding": list(GREY) if settings.geometry == "pad" and not source.decoded else None,
     }
 

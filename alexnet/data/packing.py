@@ -18,7 +18,7 @@ from alexnet import files
 from alexnet.data.decoding import Refused, encode
 from alexnet.data.shards import write_jpegs, write_raw
 from alexnet.data.source import Item, Source
-from alexnet.data.squaring import Geometry, Squaring
+from alexnet.data.squaring import Filter, Geometry, Squaring
 
 _ENDING = ".record.npz"
 
@@ -29,6 +29,7 @@ class Settings:
 
     encoding: str
     geometry: Geometry
+    filter: Filter
     quality: int
     orientation: bool
     limit: int
@@ -37,6 +38,11 @@ class Settings:
     group: str | None
     seed: int
     images_per_shard: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The values by name, but for the filter "area": sets from before there was a choice are the same sets."""
+        values = vars(self).items()
+        return {name: value for name, value in values if (name, value) != ("filter", "area")}
 
 
 @dataclass
@@ -165,7 +171,8 @@ def _pixels(source: Source, item: Item, settings: Settings) -> np.ndarray:
     data = source.read(item)
     if source.decoded:
         return np.frombuffer(data, np.uint8).reshape(3, source.size, source.size).transpose(1, 2, 0)
-    return Squaring(source.size, settings.geometry, orientation=settings.orientation).of_file(data, settings.limit)
+    squaring = Squaring(source.size, settings.geometry, settings.filter, settings.orientation)
+    return squaring.of_file(data, settings.limit)
 
 
 def _write(path: Path, record: Record, sums: Sums) -> None:

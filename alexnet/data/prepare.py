@@ -15,7 +15,7 @@ from alexnet.data.packing import Settings
 from alexnet.data.progress import bar
 from alexnet.data.shards import FORMAT, SPLITS, PreparedSet, partial
 from alexnet.data.source import Item, Source, divide
-from alexnet.data.squaring import Geometry
+from alexnet.data.squaring import Filter, Geometry
 from alexnet.errors import InputError
 
 _DIVIDING = ("holdout", "test", "group", "seed")
@@ -28,6 +28,7 @@ def prepare(
     *,
     encoding: Literal["jpeg", "raw"] = "jpeg",
     geometry: Geometry = "crop",
+    filter: Filter = "area",
     size: int | None = None,
     holdout: float = 0.0,
     test: float = 0.0,
@@ -48,6 +49,7 @@ def prepare(
         source: a folder of classes, of ILSVRC archives, or of CIFAR-10's binary batches.
         encoding: JPEG, or raw uint8, which reads faster and is six times as large (CIFAR-10 is always raw).
         geometry: shorter side to 256 and the centre cut out, the paper's; the whole picture padded; or warped.
+        filter: averaged over areas; or as torchvision or Caffe resize, to measure a classifier that came from there.
         size: another side than 256, down to 32: nearer to 224, crops hold more of the picture and differ less. Not
             for CIFAR-10, whose pixels stay as they are.
         holdout: the part of train that becomes val, stratified.
@@ -70,7 +72,7 @@ def prepare(
         raise InputError(f"--quality {quality} must lie in 1..100, images_per_shard {images_per_shard} above 0.")
     listed = _sized(list_source(source), size)
     settings = Settings(
-        "raw" if listed.decoded else encoding, geometry, quality, orientation, limit,
+        "raw" if listed.decoded else encoding, geometry, filter, quality, orientation, limit,
         holdout, test, group, seed, images_per_shard,
     )  # fmt: skip
     listed = divide(listed, holdout=holdout, test=test, group=group, seed=seed)
@@ -81,7 +83,7 @@ def _prepared(source: Path, prepared: Path, listed: Source, settings: Settings, 
     """The set at `prepared`: what is there already if it is this one, or made now."""
     identity = {
         "format": FORMAT,
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.to_json(),
         "size": listed.size,
         "listing": listed.listing(),
     }
@@ -228,6 +230,8 @@ def _change(name: str, old: Any, new: Any) -> str:
     if name == "listing":
         return "the source's files are others"
     setting = name.removeprefix("settings.")
+    if setting == "filter":  # "area" is not written
+        old, new = old or "area", new or "area"
     return f"{'' if setting in _NO_FLAG else '--'}{setting} was {old}, now {new}"
 
 

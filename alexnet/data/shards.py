@@ -32,7 +32,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from alexnet import arrays, files
-from alexnet.data.squaring import Squaring
+from alexnet.data.squaring import Filter, Squaring
 from alexnet.data.views import Statistics
 from alexnet.errors import InputError
 
@@ -183,7 +183,8 @@ class PreparedSet:
         self.description = description
         self.size: int = description["size"]
         self.encoding: str = description["encoding"]
-        self.squaring = Squaring(self.size, description["geometry"], orientation=description["orientation"])
+        way: Filter = description.get("filter", "area")
+        self.squaring = Squaring(self.size, description["geometry"], way, description["orientation"])
         self.classes = tuple(ClassName(entry["name"], entry["words"]) for entry in description["classes"])
         splits = description["splits"]
         self.counts: dict[str, int] = {name: splits[name]["images"] for name in SPLITS if name in splits}

@@ -196,6 +196,7 @@ def test_prepared_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(InputError, match=r"\(--geometry was crop, now pad\); name another folder"):
         prepare(source, tmp_path / "set", geometry="pad")
     for options, change in (
+        ({"filter": "opencv-linear"}, "--filter was area, now opencv-linear"),
         ({"holdout": 0.5}, "--holdout was 0.0, now 0.5"),
         ({"test": 0.5}, "--test was 0.0, now 0.5"),
         ({"group": "a"}, "--group was None, now a"),
@@ -206,6 +207,22 @@ def test_prepared_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (source / "a/0.jpg").unlink()
     with pytest.raises(InputError, match=r"\(the source's files are others\)"):
         prepare(source, tmp_path / "set")
+
+
+def test_by_the_filter_of_others(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source")
+    way = Squaring(48, "warp", "opencv-linear", orientation=False)
+    options = {"geometry": "warp", "filter": "opencv-linear", "size": 48, "orientation": False}
+    theirs = prepare(source, tmp_path / "theirs", encoding="raw", holdout=0.2, **options)
+    assert theirs.squaring == PreparedSet.open(theirs.path).squaring == way
+    for path, pixels in images(theirs, "val").items():
+        np.testing.assert_array_equal(pixels, way.of_file((source / path).read_bytes()))
+    described = json.loads((theirs.path / "dataset.json").read_text())
+    assert (described["filter"], described["resizing"][:6]) == ("opencv-linear", "OpenCV")
+    with pytest.raises(InputError, match=r"\(--filter was opencv-linear, now area\)"):
+        prepare(source, theirs.path, encoding="raw", holdout=0.2, **(options | {"filter": "area"}))
+    # Where it is "area" nothing of it is written, so that sets from before it are the same sets.
+    assert b'"filter"' not in (prepare(source, tmp_path / "ours", holdout=0.2).path / "dataset.json").read_bytes()
 
 
 def test_another_side_than_256(tmp_path: Path) -> None:
