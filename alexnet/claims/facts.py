@@ -211,7 +211,11 @@ def _judge(numbers: Numbers) -> Verdict:
     if not slips:
         return Verdict("reproduced", f"all {len(found)} figures agree.")
     named = "; ".join(f"{row.what}: {_said(row)}, ours {_number(row.ours)}" for row in slips)
-    return Verdict("not reproduced", f"{len(found) - len(slips)} of {len(found)} figures agree; these do not: {named}.")
+    return Verdict(
+        "not reproduced",
+        f"{len(found) - len(slips)} of {len(found)} figures agree; these do not: {named} "
+        "(docs/misreadings.md tells which are slips of the paper).",
+    )
 
 
 EXPERIMENTS = (

@@ -268,5 +268,6 @@ EXPERIMENTS = (
         reduced=REDUCED,
         measure=_measure,
         judge=_judge,
+        shows_photographs=True,
     ),
 )

@@ -36,6 +36,7 @@ def reproduce(arguments: list[str]) -> int:
         smoke: terminal.Flag = False,
         pretrain_data: Path | None = None,
         write: Path | None = None,
+        details: terminal.Flag = False,
         json: terminal.Flag = False,
         machine: Machine = _MACHINE,
     ) -> int:
@@ -60,11 +61,12 @@ def reproduce(arguments: list[str]) -> int:
             smoke: a few steps on pictures drawn for it, to see that all runs.
             pretrain_data: another prepared set, for the experiments that pretrain.
             write: the Markdown page whose part between two marks is written anew from the result files.
+            details: without NAME, tell what each claims, on what it was run, and what it costs.
             json: print JSON alone.
             machine: where it is computed.
         """
         if not name:
-            _list(states(results), write, results, json=json)
+            _list(states(results), write, results, details=details, json=json)
             return 0
         options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "width": width, "rates": rates, "smoke": smoke}
         places: dict[str, Any] = {"results": results, "pretrain_data": pretrain_data, "machine": machine}
@@ -76,7 +78,11 @@ def reproduce(arguments: list[str]) -> int:
             if name == "all":
                 code = _all(_served(results, data, smoke), run, json=json)
             else:
-                _tell(run(name), json=json)
+                _tell(run(name), json=json, rule=True)
+                if not json:
+                    print(
+                        f"  kept in  {(results / 'smoke' if smoke else results) / name}.json, with its figures and runs"
+                    )
                 code = 0
         except Stopped as stopped:
             return terminal.fail(str(stopped), 128 + stopped.signal)
@@ -113,7 +119,7 @@ def _all(names: list[str], run: Callable[[str], dict[str, Any]], *, json: bool) 
     return code
 
 
-def _list(found: list[State], write: Path | None, results: Path, *, json: bool) -> None:
+def _list(found: list[State], write: Path | None, results: Path, *, details: bool, json: bool) -> None:
     if write:
         _write(write, found, results)
     if json:
@@ -122,10 +128,13 @@ def _list(found: list[State], write: Path | None, results: Path, *, json: bool) 
     for state in found:
         line = _line(state)
         print(f"{line['name']:<22}{line['section']:<20}{_brief(state.result)}")
-        for smaller in state.smaller:
-            print(f"{'':<42}beside it: {_brief(smaller)}")
-        print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
-        print(f"{'':<22}cost: {line['cost']}")
+        if details:
+            for smaller in state.smaller:
+                print(f"{'':<42}beside it: {_brief(smaller)}")
+            print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
+            print(f"{'':<22}cost: {line['cost']}")
+    if not details:
+        print(f"By the results in {results}. --details: what each claims, on what it was run, and what it costs.")
 
 
 def _write(file: Path, found: list[State], results: Path) -> None:
@@ -159,10 +168,12 @@ def _line(state: State) -> dict[str, Any]:
     }
 
 
-def _tell(found: dict[str, Any], *, json: bool) -> None:
+def _tell(found: dict[str, Any], *, json: bool, rule: bool = False) -> None:
     if json:
         terminal.print_json(found)
         return
     print(f"{found['experiment']} (section {found['section']}): {found['claim']}")
     print(f"  paper    {found['paper']}\n  ours     {found['ours']}")
+    if rule:
+        print(f"  rule     {found['rule']}")
     print(f"  verdict  {found['verdict']}: {found['reason']}")

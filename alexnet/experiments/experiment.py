@@ -61,3 +61,5 @@ class Experiment:
     judge: Callable[[Numbers], Verdict]
     full: Budget = FULL
     """What is computed on a GPU."""
+    shows_photographs: bool = False
+    """Whether its figures show pictures of the set, which may not be ours to publish: a page does not link them."""

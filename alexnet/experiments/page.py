@@ -74,7 +74,7 @@ def _section(result: dict[str, Any], figures: Path, linked: Path) -> str:
         f"The rule, fixed beforehand: {result['rule']}",
     ]
     parts = [f"### {result['experiment']}", f"Section {result['section']}. {result['claim']}", _list(said)]
-    parts += [_figure(figures / name, linked / name) for name in result["figures"]]
+    parts += _figures(result, figures, linked)
     for title, columns in result.get("columns") or _columns(result["tables"]):
         parts.append(_folded(title, columns, result["tables"][title]))
     parts += _recipes(result["recipes"])
@@ -82,11 +82,17 @@ def _section(result: dict[str, Any], figures: Path, linked: Path) -> str:
     return "\n\n".join([*parts, *_circumstances(result)])
 
 
-def _figure(file: Path, link: Path) -> str:
-    """The figure, or a sentence where its file was left out: photographs may not be ours to pass on."""
-    if file.is_file():
-        return f"![{file.stem}]({link.as_posix()})"
-    return f"The figure {file.name} is not kept here; the command draws it."
+def _figures(result: dict[str, Any], figures: Path, linked: Path) -> list[str]:
+    """The figures, or a sentence for those that are not there or that show photographs."""
+    if result.get("shows_photographs") and result["figures"]:
+        names = ", ".join(result["figures"])
+        return [f"Its figures ({names}) show photographs that are not ours to publish; the command draws them."]
+    return [
+        f"![{Path(name).stem}]({(linked / name).as_posix()})"
+        if (figures / name).is_file()
+        else f"The figure {name} is not kept here; the command draws it."
+        for name in result["figures"]
+    ]
 
 
 def _circumstances(result: dict[str, Any]) -> list[str]:

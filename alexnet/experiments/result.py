@@ -48,6 +48,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         # Objects of a JSON file are sorted.
         "columns": [[title, list(rows[0]) if rows else []] for title, rows in measured.tables.items()],
         "figures": names,
+        "shows_photographs": experiment.shows_photographs,
         "remarks": list(measured.remarks),
         **own,
         "recipes": {name: _recipe(recipe) for name, recipe in bench.used.items()},

@@ -56,7 +56,8 @@ def test_without_a_name_the_claims_are_listed_with_their_state(tmp_path, capsys)
     write_json(tmp_path / "towers.json", result("towers"))
     assert cli.main(["reproduce", "--results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if line[0] != " "] == NAMES
+    assert [line.split()[0] for line in lines[:-1]] == NAMES
+    assert lines[-1].startswith(f"By the results in {tmp_path}. --details: ")
     (line,) = (line for line in lines if line.startswith("towers "))
     assert line.split(maxsplit=2) == ["towers", "3.2", "reproduced"]
     assert sum(line.endswith("not run") for line in lines) == len(NAMES) - 1
@@ -90,6 +91,9 @@ def test_the_list_tells_the_budget_and_the_set_of_each_result(tmp_path, capsys):
     assert cli.main(["reproduce", "--results", str(tmp_path)]) == 0
     told = capsys.readouterr().out
     assert " reproduced (reduced; 1 seed, 0.5 of the epochs; beetles)\n" in told
+    assert "moths" not in told
+    assert cli.main(["reproduce", "--results", str(tmp_path), "--details"]) == 0
+    told = capsys.readouterr().out
     assert " beside it: not reproduced (full; 3 seeds; moths)\n" in told
     assert cli.main(["reproduce", "--results", str(tmp_path), "--json"]) == 0
     (entry,) = (each for each in json.loads(capsys.readouterr().out) if each["name"] == "towers")
@@ -112,7 +116,9 @@ def test_one_by_name_with_its_budget(called, tmp_path, capsys):
         "overlap (section 3): It helps.",
         "  paper    1.4",
         "  ours     0.3",
+        "  rule     above 0.",
         "  verdict  reproduced: so.",
+        f"  kept in  {tmp_path / 'overlap.json'}, with its figures and runs",
     ]
 
 

@@ -51,6 +51,14 @@ def test_a_figure_that_was_left_out_is_no_dead_link(marked, tmp_path):
     assert "![" not in marked.read_text()
 
 
+def test_photographs_are_told_of_and_not_linked(marked, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "norm-errors.png").touch()
+    page.write(marked, [{**result(), "shows_photographs": True}], tmp_path / "results")
+    assert "Its figures (norm-errors.png) show photographs" in marked.read_text()
+    assert "![" not in marked.read_text()
+
+
 def test_only_what_lies_between_the_marks_is_written(marked, tmp_path):
     page.write(marked, [result()], tmp_path / "results")
     text = marked.read_text()
