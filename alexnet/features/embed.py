@@ -214,12 +214,20 @@ def _fill(growing: Growing, shown: Stimuli, classifier: Classifier, names: Seque
         raise InputError(f"no image of the source could be used; the first, {shown.paths[0]}: {reason}.")
 
 
-def responses(classifier: Classifier, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def responses(
+    classifier: Classifier, images: Tensor, names: Sequence[str], *, filled_up: bool = True
+) -> dict[str, Tensor]:
     """float32 `[N, ...]` by name, on the device: the stages `names` for the centre views of uint8 `[N,3,S,S]`.
 
     A row does not depend on how many images there are beside it, at least on a CPU.
+
+    Args:
+        filled_up: compute few images as part of a full block. Without that they are ready sooner, and their last
+            digits are rounded as their number has it.
     """
-    extra = -len(images) % _MULTIPLE if len(images) else _MULTIPLE  # the network takes no empty batch
+    extra = -len(images) % _MULTIPLE if filled_up else 0
+    if not len(images):
+        extra = _MULTIPLE  # the network takes no empty batch
     device = classifier.network.devices[0]
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         views = centre_view(images.to(device), classifier.views, classifier.statistics)[:, 0]
