@@ -1,8 +1,7 @@
-"""The nearest training pictures: the folder of features that a server was given, and its pictures."""
+"""The nearest pictures: the folder of features that a server was given, and its pictures."""
 
 import io
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from PIL import Image
 from alexnet import files
 from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
-from alexnet.evaluation.classifier import Classifier
-from alexnet.features import index, neighbours, pictures
+from alexnet.features import index, pictures
 from alexnet.features.folder import Features
 from alexnet.features.nearest import Exact
 from alexnet.features.pictures import Read
@@ -91,9 +89,8 @@ class Nearby:
         """uint8 `[S,S,3]` of an image file's bytes, as the features' pictures were shown; raises Refused."""
         return self.showing.of_file(data, limit)
 
-    def nearest(self, classifier: Classifier, pixels: Sequence[np.ndarray]) -> list[tuple[Neighbour, ...]]:
-        """The `MOST` nearest to each of some pictures uint8 `[S,S,3]`, the nearest first."""
-        queries = neighbours.vectors(classifier, pixels, self.stage)
+    def nearest(self, queries: np.ndarray) -> list[tuple[Neighbour, ...]]:
+        """The `MOST` nearest to each of the stage's responses float32 `[Q,d]`, the nearest first."""
         found = self.search.nearest(queries, MOST)
         return [
             tuple(

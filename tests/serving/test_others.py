@@ -41,6 +41,22 @@ def test_embed_gives_what_embed_writes(client, draw, make_classifier, tmp_path):
         np.testing.assert_allclose(given, written.vectors(), rtol=1e-5, atol=1e-5)
 
 
+def test_embed_and_neighbours_compute_what_was_asked_and_no_more(client, draw, embedded, monkeypatch):
+    service, asked = serving(client, embedded[0], embedded[2])
+    network, computed = service.classifier.network, []
+    stages = network.stages
+
+    def counting(views, names):
+        computed.append(len(views))
+        return stages(views, names)
+
+    monkeypatch.setattr(network, "stages", counting)
+    for path in ("/v1/embed", "/v1/neighbours"):
+        assert asked.post(path, content=draw(), headers=RAW).status_code == 200
+    assert computed == [1, 1]
+    service.close()
+
+
 def test_an_answer_of_embed_has_a_limit(make_client, draw, monkeypatch):
     monkeypatch.setattr("alexnet.serving.asking._NUMBERS", 100)
     files = [("images", (f"{number}.png", draw(number))) for number in range(2)]
