@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import alexnet
 from alexnet.errors import InputError
-from alexnet.serving import answers, asking, page
+from alexnet.serving import answers, page, questions
 from alexnet.serving.bodies import Bad
 from alexnet.serving.service import Service
 from alexnet.serving.telling import Telling
@@ -49,7 +49,7 @@ def application(service: Service) -> "ASGIApp":
     )
     kernels = page.kernels(service)
     _add_refusals(app)
-    asking.add(app, service)
+    questions.add(app, service)
     _add_facts(app, service, kernels is not None)
     page.add(app, kernels)
     return _Around(app, service.telling)

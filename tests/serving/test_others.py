@@ -15,7 +15,7 @@ from alexnet.analysis.saliency import evidence
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
 from alexnet.features import index
-from alexnet.serving import asking, page
+from alexnet.serving import page, questions
 from alexnet.serving.limits import Limits
 from alexnet.serving.nearby import MOST
 from alexnet.serving.service import Service
@@ -58,7 +58,7 @@ def test_embed_and_neighbours_compute_what_was_asked_and_no_more(client, draw, e
 
 
 def test_an_answer_of_embed_has_a_limit(make_client, draw, monkeypatch):
-    monkeypatch.setattr("alexnet.serving.asking._NUMBERS", 100)
+    monkeypatch.setattr("alexnet.serving.questions._NUMBERS", 100)
     files = [("images", (f"{number}.png", draw(number))) for number in range(2)]
     response = make_client().post("/v1/embed?stage=conv1", files=files)
     assert response.status_code == 413
@@ -202,13 +202,13 @@ def test_metrics_count_what_happened(make_client, draw):
 
 
 def test_many_labels_are_told_of_beside_the_loop(make_client, draw, monkeypatch):
-    told, best = [], asking.best
+    told, best = [], questions.best
 
     def noting(*arguments):
         told.append(threading.current_thread() is threading.main_thread())
         return best(*arguments)
 
-    monkeypatch.setattr(asking, "best", noting)
+    monkeypatch.setattr(questions, "best", noting)
     client = make_client()
     for top in (5, 1000):
         assert client.post(f"/v1/predict?top={top}", content=draw(), headers=RAW).status_code == 200
