@@ -23,7 +23,7 @@ from alexnet.evaluation import evaluate as evaluation
 from alexnet.evaluation.calibration import Calibration
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.evaluation.lesions import lesion
+from alexnet.evaluation.lesions import cut_off, lesion
 from alexnet.model.network import Config
 from alexnet.training import train as training
 from alexnet.training.parts import NotFinite
@@ -128,6 +128,7 @@ def evaluate(
         classifiers = [Classifier.load(run, str(place), best) for run in runs]
         for classifier in classifiers:
             lesion(classifier.network, edit)
+        _warn_of_lesions(classifiers, edit)
         result = evaluation.evaluate(
             classifiers, loader, views, classes=prepared.classes, probabilities=probabilities, progress=progress
         )
@@ -241,6 +242,13 @@ def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: st
             f"that are in its {split} split: then the errors come out too low.",
             file=sys.stderr,
         )
+
+
+def _warn_of_lesions(classifiers: Sequence[Classifier], edit: Sequence[str]) -> None:
+    """Nothing; it is told where lesions leave nothing of a stage, and so no classifier sees the picture."""
+    said = [sentence for each in classifiers if (sentence := cut_off(edit, each.network))]
+    if said and distributed.rank() == 0:
+        print(f"alexnet: {said[0]}", file=sys.stderr)
 
 
 def _tell(run: Path) -> None:

@@ -1,6 +1,11 @@
 """embed."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Literal
 
 import tyro
@@ -33,11 +38,12 @@ def embed(arguments: list[str]) -> int:
 
         Examples: `alexnet embed cifar10 photographs features`, `alexnet embed runs/one stimuli.npy features --stage
         conv1,relu5,relu7 --half`, `alexnet embed runs/one prepared features --split test --edit tower2=zero`.
-        If it is killed, the same command goes on where it stopped.
+        If it is stopped or killed, the same command goes on where it stopped.
 
         Args:
             run: a run's folder, a classifier file, or the name of one that ships.
-            source: a folder of pictures, nested or flat; a .npy file of images (uint8 [N,H,W,3]); or a prepared set.
+            source: a folder of pictures, nested or flat; one picture; a .npy file of images (uint8 [N,H,W,3]); or a
+                prepared set.
             features: the folder to make.
             stage: the stages wanted, with commas between them. Without it the last that is rectified: relu7.
             split: which split of a prepared set; val when not given.
@@ -47,28 +53,55 @@ def embed(arguments: list[str]) -> int:
                 the classifier's training set was prepared.
             greyscale_as_is: keep grey grey: subtract one number everywhere rather than the mean image and its colours.
                 Pictures with colour are refused.
-            edit: set units to zero on the way: conv3=zero, conv3:0,5=zero (units 0 and 5), tower2=zero (that half of
-                every row that two towers hold). May be given several times.
+            edit: set units to zero on the way: conv3:0,5=zero (units 0 and 5), conv3:0-5=zero (0 to 5), tower2=zero
+                (that half of every row that two towers hold), conv3=zero (all of it, so that nothing later sees the
+                picture). May be given several times.
             untrained: draw the weights anew from this seed, as before training.
             best: take a run's classifier at its lowest validation error, not the last.
             device: auto (the best there is), cpu, cuda, cuda:1 or mps.
             json: print one JSON object and nothing else.
         """
-        made = alexnet.embed(
-            run,
-            source,
-            features,
-            [name.strip() for name in stage.split(",") if name.strip()],
-            split=split,
-            half=half,
-            geometry=geometry,
-            greyscale_as_is=greyscale_as_is,
-            edit=edit,
-            untrained=untrained,
-            best=best,
-            device=device,
-        )
+        try:
+            with _terminable():
+                made = alexnet.embed(
+                    run,
+                    source,
+                    features,
+                    [name.strip() for name in stage.split(",") if name.strip()],
+                    split=split,
+                    half=half,
+                    geometry=geometry,
+                    greyscale_as_is=greyscale_as_is,
+                    edit=edit,
+                    untrained=untrained,
+                    best=best,
+                    device=device,
+                )
+        except KeyboardInterrupt as stopped:
+            code = 143 if isinstance(stopped, _Terminated) else 130
+            return terminal.fail("stopped; the same command goes on where it stopped.", code)
         terminal.print_json({"features": str(made.path), **made.described}) if json else print(made.path)
         return 0
 
     return terminal.parse(command, arguments, "embed")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Within the block SIGTERM ends what is done as Ctrl-C does, so that what is finished is noted."""
+    if threading.current_thread() is not threading.main_thread():  # whoever called handles signals
+        yield
+        return
+
+    def terminated(_: int, __: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from alexnet.data.views import Statistics, Views, centre_view
 from alexnet.errors import InputError, counted
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
-from alexnet.evaluation.lesions import lesion
+from alexnet.evaluation.lesions import cut_off, lesion
 from alexnet.features import stimuli
 from alexnet.features.folder import FORMAT, Features, partial
 from alexnet.features.growing import LOCK, Growing, alone, require_same, told
 from alexnet.features.stimuli import Placing, Showing, Stimuli
-from alexnet.model.network import Network, facts
+from alexnet.model.network import Config, facts
 from alexnet.model.rows import Rectifier, Tanh
 
 BATCH = 128
@@ -38,7 +38,7 @@ def embed(
     run: str | Path,
     source: str | Path | np.ndarray,
     features: str | Path,
-    stages: Sequence[str] = (),
+    stages: str | Sequence[str] = (),
     *,
     split: str | None = None,
     half: bool = False,
@@ -57,10 +57,10 @@ def embed(
 
     Args:
         run: a run folder, a classifier file, or the name of one that ships.
-        source: a folder of pictures (nested or flat); a .npy file, or an array, of images (uint8 `[N,H,W,3]`, RGB);
-            or a prepared set.
-        stages: names as `Network.stages` has them; by default the last that is rectified: relu7, the paper's last
-            hidden layer.
+        source: a folder of pictures (nested or flat); one picture; a .npy file, or an array, of images (uint8
+            `[N,H,W,3]`, RGB); or a prepared set.
+        stages: one name or several, as `Network.stages` has them; by default the last that is rectified: relu7, the
+            paper's last hidden layer.
         split: of a prepared set; val when not given.
         half: keep float16 instead of float32.
         geometry: how pictures and arrays become the stored square, in place of the classifier's own way: crop, pad,
@@ -80,11 +80,11 @@ def embed(
     file, path = classifier_file.find(run, best), Path(features).absolute()
     classifier = configured(file, place, untrained, edit, greyscale_as_is)
     shown = _opened(source, split, geometry, greyscale_as_is, classifier, place)
-    plan = {
-        **{"format": FORMAT, "type": "float16" if half else "float32", "stages": _chosen(stages, classifier.network)},
-        **{"classifier": {"path": str(file.resolve()), "sha256": files.checksum(file)}, "untrained": untrained},
-        **{"edit": list(edit), "views": "centre", "device": place.type, "source": shown.described},
-        "preprocessing": {**shown.preprocessing, "views": config.to_json(classifier.views)},
+    chosen = wanted(stages, classifier.network.config)
+    if said := cut_off(edit, classifier.network):
+        _say(f"alexnet: {said}")
+    plan = _plan(file, classifier, shown, chosen, place) | {
+        **{"type": "float16" if half else "float32", "untrained": untrained, "edit": list(edit)}
     }
     if (path / "features.json").is_file():
         require_same(plan, files.read_json(path / "features.json"), path)
@@ -93,6 +93,34 @@ def embed(
         _check_place(path, source)
         _grow(path, plan, shown, classifier)
     return Features.open(path)
+
+
+def passing(
+    run: str | Path, source: str | Path, folder: Path, stages: str | Sequence[str], split: str | None, device: str
+) -> Features:
+    """What `embed` makes, in a new `folder` that will not be kept, and so is not named."""
+    place, file = devices.choose(device), classifier_file.find(run)
+    if place.type == "cpu":
+        devices.keep_pages()
+    classifier = configured(file, place, None, (), False)
+    shown = _opened(source, split, None, False, classifier, place)
+    chosen = wanted(stages, classifier.network.config)
+    _say(f"{run}: {', '.join(chosen)} of {_count(shown)}.")
+    _grow(folder, _plan(file, classifier, shown, chosen, place), shown, classifier, kept=False)
+    return Features.open(folder)
+
+
+def _plan(
+    file: Path, classifier: Classifier, shown: Stimuli, stages: Mapping[str, Sequence[int]], device: torch.device
+) -> dict[str, Any]:
+    """What features.json says, but for its counts, of a network as its file has it."""
+    return {
+        **{"format": FORMAT, "type": "float32"},
+        "stages": [{"name": name, "shape": list(shape)} for name, shape in stages.items()],
+        **{"classifier": {"path": str(file.resolve()), "sha256": files.checksum(file)}, "untrained": None},
+        **{"edit": [], "views": "centre", "device": device.type, "source": shown.described},
+        "preprocessing": {**shown.preprocessing, "views": config.to_json(classifier.views)},
+    }
 
 
 def configured(file: Path, device: torch.device, untrained: int | None, edit: Sequence[str], grey: bool) -> Classifier:
@@ -138,7 +166,9 @@ def _opened(
     if prepared:
         return stimuli.of_prepared(path, split or "val", classifier.size, device)
     if not path.exists():
-        raise InputError(f"{path} does not exist; SOURCE is a folder of pictures, a .npy file or a prepared set.")
+        raise InputError(
+            f"{path} does not exist; SOURCE is a folder of pictures, a picture, a .npy file or a prepared set."
+        )
     return stimuli.of_folder(path, showing) if path.is_dir() else stimuli.of_file(path, showing)
 
 
@@ -150,15 +180,20 @@ def _achromatic(views: Views, statistics: Statistics) -> Views:
     return replace(views, mean=(level, level, level), divisor=divisor)
 
 
-def _chosen(stages: Sequence[str], network: Network) -> list[dict[str, Any]]:
-    """Name and shape of each stage wanted, in the network's order."""
-    shapes = {fact.name: fact.shape for fact in facts(network.config)}
-    for name in stages:
+def wanted(stages: str | Sequence[str], network: Config) -> dict[str, tuple[int, ...]]:
+    """The shape of each stage asked for, in the network's order; of the last rectified one where none is named.
+
+    Raises:
+        InputError: the network has no such stage.
+    """
+    asked = [stages] if isinstance(stages, str) else stages
+    shapes = {fact.name: fact.shape for fact in facts(network)}
+    for name in asked:
         if name not in shapes:
             raise InputError(f"there is no stage {name!r}{nearest(name, shapes)}; there are {', '.join(shapes)}.")
-    rectified = [row.name for row in network.rows if isinstance(row, Rectifier | Tanh)]
-    wanted = set(stages or rectified[-1:] or list(shapes)[-1:])
-    return [{"name": name, "shape": list(shape)} for name, shape in shapes.items() if name in wanted]
+    rectified = [row.name for row in network.table() if isinstance(row, Rectifier | Tanh)]
+    chosen = set(asked or rectified[-1:] or list(shapes)[-1:])
+    return {name: shape for name, shape in shapes.items() if name in chosen}
 
 
 def _check_place(path: Path, source: str | Path | np.ndarray) -> None:
@@ -173,13 +208,17 @@ def _check_place(path: Path, source: str | Path | np.ndarray) -> None:
         raise InputError(f"{where} exists and holds no features; name a folder that does not exist yet.")
 
 
-def _grow(path: Path, plan: dict[str, Any], shown: Stimuli, classifier: Classifier) -> None:
-    """Nothing; `path` holds the whole features, and it is told what has no row."""
+def _grow(path: Path, plan: dict[str, Any], shown: Stimuli, classifier: Classifier, *, kept: bool = True) -> None:
+    """Nothing; `path` holds the whole features, and it is told what has no row; where, if they are kept."""
     try:
         with alone(partial(path)):
             growing = Growing(partial(path), plan)
             if not (growing.folder / "features.json").is_file():
-                _fill(growing, shown, classifier, [entry["name"] for entry in plan["stages"]])
+                names = [entry["name"] for entry in plan["stages"]]
+                if kept:
+                    most = "at most " if _may_lack(shown) else ""
+                    _say(f"{', '.join(names)} of {_count(shown)}: {most}{told(growing.size(len(shown)))} in {path}.")
+                _fill(growing, shown, classifier, names)
                 growing.finish(shown.paths, shown.labels)
             growing.tidy()
             growing.folder.replace(path)
@@ -191,15 +230,14 @@ def _grow(path: Path, plan: dict[str, Any], shown: Stimuli, classifier: Classifi
         ) from error
     if growing.refused:
         have = "file has" if len(growing.refused) == 1 else "files have"
-        _say(f"{len(growing.refused):,} {have} no row; {path / 'rejected.csv'} says why, of each:")
+        where = f"; {path / 'rejected.csv'} says why, of each:" if kept else ":"
+        _say(f"{len(growing.refused):,} {have} no row{where}")
         for place, reason in growing.refused[:_TOLD]:
             _say(f"  {shown.paths[place]}: {reason}")
 
 
 def _fill(growing: Growing, shown: Stimuli, classifier: Classifier, names: Sequence[str]) -> None:
     """Nothing; all rows are written."""
-    size = told(growing.size(len(shown)))
-    _say(f"{', '.join(names)} of {counted(len(shown), 'image')}: {size} in {growing.folder.parent}.")
     growing.require_space(len(shown))
     if growing.read:
         _say(f"Going on with {growing.folder}, after {counted(growing.read, 'image')}.")
@@ -212,6 +250,15 @@ def _fill(growing: Growing, shown: Stimuli, classifier: Classifier, names: Seque
         shutil.rmtree(growing.folder)
         (_, reason), *_ = growing.refused
         raise InputError(f"no image of the source could be used; the first, {shown.paths[0]}: {reason}.")
+
+
+def _may_lack(shown: Stimuli) -> bool:
+    """Whether some of it may be no picture, and so have no row."""
+    return bool(shown.described["kind"] == "folder")
+
+
+def _count(shown: Stimuli) -> str:
+    return counted(len(shown), "file" if _may_lack(shown) else "image")
 
 
 def responses(

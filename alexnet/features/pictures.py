@@ -47,7 +47,7 @@ def reader(described: dict[str, Any], paths: Sequence[str], showing: Showing, so
         return _of_array(place, recorded, paths, showing)
 
     def read(row: int) -> np.ndarray:
-        file = place / paths[row]
+        file = place if recorded["kind"] == "picture" else place / paths[row]
         try:
             return showing.of_file(file.read_bytes())
         except (OSError, Refused) as error:

@@ -1,4 +1,4 @@
-"""What is shown to a network for its responses: a folder of pictures, an array of images, or a prepared set's split."""
+"""What is shown to a network for its responses: a folder of pictures or one, an array of images, or a prepared set."""
 
 import hashlib
 import os
@@ -163,15 +163,36 @@ def of_array(array: np.ndarray, path: Path | None, showing: Showing) -> Stimuli:
 
 
 def of_file(path: Path, showing: Showing) -> Stimuli:
-    """The images of a `.npy` file, memory-mapped; errors as for `of_array`."""
+    """The images of a `.npy` file, memory-mapped; or the one picture that the file is.
+
+    Raises:
+        InputError: it is neither, or as for `of_array`.
+    """
     try:
+        if not _is_array(path):
+            return _of_picture(path, showing)
         array = arrays.mapped(path)
-    except InputError as error:
+    except (OSError, InputError, Refused) as error:
         raise InputError(
-            f"{path} is neither a folder nor an array file: name a folder of pictures, a .npy file of images "
-            f"(uint8 [N, H, W, 3]) or a prepared set. ({error})"
+            f"{path} is neither a folder nor a picture nor an array file: name a folder of pictures, a picture, a .npy "
+            f"file of images (uint8 [N, H, W, 3]) or a prepared set. ({error})"
         ) from None
     return of_array(array, path, showing)
+
+
+def _is_array(path: Path) -> bool:
+    """Whether a file means to be one of numpy's, by its name or its first bytes."""
+    if path.suffix.lower() in (".npy", ".npz"):
+        return True
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
+
+
+def _of_picture(path: Path, showing: Showing) -> Stimuli:
+    """The one picture in a file; raises Refused."""
+    pixels = showing.of_file(path.read_bytes())
+    described = {"kind": "picture", "path": str(path.resolve()), "fingerprint": files.checksum(path)}
+    return Stimuli(described, _stored(showing), [path.name], [""], partial(_read, lambda _: pixels, 1, showing.size))
 
 
 def of_prepared(path: Path, split: str, size: int, device: torch.device) -> Stimuli:

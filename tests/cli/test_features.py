@@ -1,6 +1,8 @@
 """embed, and evaluate with lesions, on the command line."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from alexnet import cli
 from alexnet.data.prepare import prepare
 from alexnet.evaluation.classifier import Classifier
+from alexnet.features import embed
 from alexnet.features.folder import Features
 
 
@@ -30,7 +33,8 @@ def test_embed_writes_what_was_asked_and_names_the_folder(pictures, tmp_path, ca
     assert cli.main(["embed", "cifar10", str(pictures), str(out), *asked, *edits]) == 0
     told, notes = capsys.readouterr()
     assert told == f"{out}\n"
-    assert "conv1, relu3 of 6 images" in notes
+    assert "conv1, relu3 of 6 files: at most " in notes
+    assert f" in {out}." in notes
     made = Features.open(out)
     assert made.stages == ("conv1", "relu3")
     assert made.labels == ("cat",) * 3 + ("truck",) * 3
@@ -54,6 +58,29 @@ def test_a_wrong_edit_is_one_sentence(pictures, tmp_path, capsys):
     assert told == "alexnet: the edit 'tower2=zero': this network has one tower, so none can be taken away.\n"
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_it_says_that_the_same_command_goes_on(pictures, tmp_path, capsys, monkeypatch, number, code):
+    arguments = ["embed", "cifar10", str(pictures), str(tmp_path / "features"), "--stage", "fc10"]
+    responses, before = embed.responses, signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(embed, "BATCH", 2)
+    left = iter(range(2))
+
+    def stopping(*given):
+        found = responses(*given)
+        if next(left, None) is None:
+            os.kill(os.getpid(), number)
+        return found
+
+    monkeypatch.setattr(embed, "responses", stopping)
+    assert cli.main(arguments) == code
+    assert capsys.readouterr().err.splitlines()[-1] == "alexnet: stopped; the same command goes on where it stopped."
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setattr(embed, "responses", responses)
+    assert cli.main(arguments) == 0
+    assert "after 4 images" in capsys.readouterr().err
+    assert len(Features.open(tmp_path / "features")) == 6
+
+
 def test_evaluate_under_a_lesion(pictures, tmp_path, capsys):
     prepared = prepare(pictures, tmp_path / "prepared", encoding="raw", size=32).path
     arguments = ["evaluate", "cifar10", "--data", str(prepared), "--split", "train", "--json"]
@@ -68,6 +95,7 @@ def test_evaluate_under_a_lesion(pictures, tmp_path, capsys):
     assert lesioned["loss"] == pytest.approx(np.log(len(Classifier.load("cifar10").classes)), abs=1e-5)
     assert lesioned["loss"] != pytest.approx(whole["loss"], abs=1e-3)
     assert "Nothing was written" in notes
+    assert "alexnet: fc10 is silenced whole, so that it and every stage after it answer all pictures alike" in notes
     folder = tmp_path / "out"
     assert cli.main([*arguments[:-1], "--edit", "conv1:0=zero", "--edit", "conv2=zero", "--out", str(folder)]) == 0
     assert "lesioned     conv1:0=zero, conv2=zero" in capsys.readouterr().out

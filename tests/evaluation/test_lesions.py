@@ -12,7 +12,7 @@ from alexnet.data.squaring import Squaring
 from alexnet.data.views import Statistics, Views
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
-from alexnet.evaluation.lesions import changes, lesion
+from alexnet.evaluation.lesions import changes, cut_off, lesion
 from alexnet.model.alexnet import AlexNetConfig, Initialisation
 from alexnet.model.cifar10 import Cifar10Config
 from alexnet.model.network import Network
@@ -53,6 +53,7 @@ def upper(name: str) -> slice:
     [
         (["conv3=zero"], {"conv3": slice(None)}),
         (["conv3:0,5=zero"], {"conv3": [0, 5]}),
+        ([" conv3 : 2-4, 0 , 9 - 9 = zero "], {"conv3": [0, 2, 3, 4, 9]}),
         (["conv1:1=zero", "fc6:3,2=zero", "conv1:7=zero"], {"conv1": [1, 7], "fc6": [2, 3]}),
         (["tower2=zero"], {name: upper(name) for name in WEIGHTED}),
         (["tower1=zero", "fc7:511=zero"], {n: [*range(upper(n).start), *([511] * (n == "fc7"))] for n in WEIGHTED}),
@@ -100,7 +101,12 @@ def test_a_stage_without_weights_is_lesioned_as_well():
     [
         ("conv9=zero", r"no stage 'conv9' \(did you mean .*; there are conv1, relu1"),
         ("conv3:47,48,99=zero", "'conv3:47,48,99=zero': conv3 has units 0 to 47, and no 48"),
-        ("conv3", "'conv3' is none; there are conv3=zero, conv3:0,5=zero and tower2=zero"),
+        ("conv3", "'conv3' is none; there are conv3=zero, conv3:0,5=zero, conv3:0-5=zero and tower2=zero"),
+        ("conv3:40-999999999999=zero", "conv3 has units 0 to 47, and no 48"),
+        ("conv3:5-3=zero", "is none"),
+        ("conv3:3,=zero", "is none"),
+        ("conv3:1 2=zero", "is none"),
+        ("conv 3=zero", "is none"),
         ("conv3:=zero", "is none"),
         ("conv3:-1=zero", "is none"),
         ("conv3=half", "is none"),
@@ -117,6 +123,32 @@ def test_what_cannot_be_lesioned_is_told(edit, match):
 def test_one_tower_cannot_be_taken_away():
     with pytest.raises(InputError, match="'tower2=zero': this network has one tower"):
         changes(["tower2=zero"], made(dataclasses.replace(SMALL, towers=1)))
+
+
+@pytest.mark.parametrize(
+    ("edits", "stage"),
+    [
+        (["conv3=zero"], "conv3"),
+        (["fc6=zero", "conv1:0-11=zero"], "conv1"),
+        (["tower1=zero", "tower2=zero"], "conv1"),
+        (["tower1=zero", "fc6:256-511=zero"], "fc6"),
+        (["tower1=zero", "fc6:256-510=zero"], None),
+        (["conv3:0-46=zero"], None),
+        ([], None),
+    ],
+)
+@torch.no_grad()
+def test_a_warning_where_no_unit_of_a_stage_is_left(edits, stage):
+    network = made()
+    said, answers = cut_off(edits, network), network.stages(images(), edit=changes(edits, network))["fc8"]
+    alike = bool((answers == answers[:1]).all())
+    assert alike == (stage is not None)
+    assert (said is None) if stage is None else said.startswith(f"{stage} is silenced whole, so that it and every")
+
+
+def test_a_warning_advises_a_tower_only_where_there_are_two():
+    assert "a tower (tower2=zero) or listed units (conv3:0,5=zero)" in cut_off(["conv3=zero"], made())
+    assert "tower" not in cut_off(["conv3=zero"], made(dataclasses.replace(SMALL, towers=1)))
 
 
 def test_two_devices_are_refused_and_no_edit_is_none():

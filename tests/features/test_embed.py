@@ -305,6 +305,10 @@ def test_what_cannot_be_read_is_named_and_has_no_row(run, folder, tmp_path, caps
     (folder / ".hidden.png").touch()
     capsys.readouterr()
     made = alexnet.embed(run, folder, tmp_path / "features", ["conv1"])
+    said = f"conv1 of 13 files: at most {(13 * 8 * CROP * CROP * 4 + 128) / 1e3:.1f} kB in {made.path}."
+    assert said in capsys.readouterr().err
+    shutil.rmtree(made.path)
+    alexnet.embed(run, folder, tmp_path / "features", ["conv1"])
     assert made.paths == whole.paths
     assert np.array_equal(made.stage(), whole.stage())
     with (made.path / "rejected.csv").open(newline="") as file:
@@ -465,6 +469,29 @@ def test_lesions_and_untrained_networks(run, pixels, tmp_path):
     assert not np.array_equal(drawn[0].stage(), drawn[1].stage())
 
 
+def test_it_is_told_where_a_lesion_leaves_nothing_of_a_stage(run, pixels, tmp_path, capsys):
+    alexnet.embed(run, pixels[:3], tmp_path / "some", ["fc10"], edit=["conv2:0-2=zero"])
+    assert "silenced" not in capsys.readouterr().err
+    blind = alexnet.embed(run, pixels[:3], tmp_path / "none", ["fc10"], edit=["conv2=zero"])
+    assert "alexnet: conv2 is silenced whole, so that it and every stage after it" in capsys.readouterr().err
+    assert np.ptp(blind.stage(), axis=0).max() == 0
+
+
+def test_one_stage_may_be_a_lone_name(run, pixels, tmp_path):
+    one, same = (alexnet.embed(run, pixels[:3], tmp_path / str(i), x) for i, x in enumerate(("conv1", ["conv1"])))
+    assert content(one.path) == content(same.path)
+
+
+def test_one_picture_is_a_source_of_one_image(run, folder, tmp_path):
+    whole = alexnet.embed(run, folder / "x", tmp_path / "whole", "fc10")
+    for geometry in (None, "whole"):
+        one = alexnet.embed(run, folder / "x" / "2.png", tmp_path / f"one-{geometry}", "fc10", geometry=geometry)
+        assert (one.paths, one.labels) == (("2.png",), ("",))
+        assert (one.stage()[0] == whole.stage()[whole.paths.index("2.png")]).all() == (geometry is None)
+        found = alexnet.neighbours(one.path, folder / "x" / "2.png", out=tmp_path / "near.png")
+        assert found[0].neighbours == (("2.png", 0),)
+
+
 def test_half_rounds_and_refuses_what_it_cannot_hold(run, pixels, tmp_path):
     whole = alexnet.embed(run, pixels[:3], tmp_path / "whole")
     half = alexnet.embed(run, pixels[:3], tmp_path / "half", half=True)
@@ -482,7 +509,7 @@ def test_it_says_its_size_and_refuses_what_has_no_room(run, array, tmp_path, mon
     alexnet.embed(run, array, tmp_path / "features", ["conv1"])
     rows = COUNT * 8 * CROP * CROP * 4
     assert (tmp_path / "features" / "conv1.npy").stat().st_size == rows + 128
-    assert f"conv1 of 150 images: {(rows + 128) / 1e6:.1f} MB in {tmp_path}" in capsys.readouterr().err
+    assert f"conv1 of 150 images: {(rows + 128) / 1e6:.1f} MB in {tmp_path / 'features'}." in capsys.readouterr().err
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=rows - 1))
     with pytest.raises(InputError, match=r"need 2.8 MB in .*, where 2.8 MB are free; choose fewer or later stages"):
         alexnet.embed(run, array, tmp_path / "large", ["conv1"])
@@ -512,8 +539,9 @@ def test_what_cannot_be_asked_is_told(run, folder, array, tmp_path):
         alexnet.embed(run, array, out, split="val")
     with pytest.raises(InputError, match="nowhere does not exist; SOURCE is"):
         alexnet.embed(run, tmp_path / "nowhere", out)
-    with pytest.raises(InputError, match=r"a.png is neither a folder nor an array file"):
-        alexnet.embed(run, folder / "a.png", out)
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(InputError, match=r"notes.txt is neither a folder nor a picture nor an array file: .*not an im"):
+        alexnet.embed(run, tmp_path / "notes.txt", out)
     with pytest.raises(InputError, match="geometry is 'fit'; it can be crop, pad, warp, whole"):
         alexnet.embed(run, folder, out, geometry="fit")
     with pytest.raises(InputError, match="lies in the source"):
@@ -524,9 +552,9 @@ def test_what_cannot_be_asked_is_told(run, folder, array, tmp_path):
     with pytest.raises(InputError, match="exists and holds no features"):
         alexnet.embed(run, array, folder)
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(InputError, match="neither a folder nor an array file"):
+    with pytest.raises(InputError, match="neither a folder nor a picture nor an array file"):
         alexnet.embed(run, tmp_path / "objects.npy", out)
     np.savez(tmp_path / "several.npz", np.zeros((1, 8, 8, 3), np.uint8))
-    with pytest.raises(InputError, match=r"neither a folder nor an array file.*is an .npz archive; save the array"):
+    with pytest.raises(InputError, match=r"nor a picture nor an array file.*is an .npz archive; save the array"):
         alexnet.embed(run, tmp_path / "several.npz", out)
     assert not out.exists()
