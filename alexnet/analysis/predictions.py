@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet import drawing
-from alexnet.analysis.pictures import Pictures
+from alexnet.analysis.pictures import UNKNOWN, Pictures
 from alexnet.evaluation.classifier import Classifier
 
 _COLUMNS = 4
@@ -17,13 +17,13 @@ _LETTERS = 26  # of a label, and of a file's name, that fit under a picture
 
 
 def predictions(
-    classifier: Classifier, images: Tensor, labels: Sequence[int] | None, paths: Sequence[str] = (), top: int = 5
+    classifier: Classifier, images: Tensor, labels: Sequence[int], paths: Sequence[str] = (), top: int = 5
 ) -> Figure:
     """The images, each over its true label and bars for the most probable ones, the true one's bar red.
 
     Args:
         images: uint8 `[N,3,S,S]`, as a prepared set stores them; eight fill the page as in the paper.
-        labels: the N true classes, by their place in the classifier's; None where nobody knows them.
+        labels: the N true classes, by their place in the classifier's, or -1 where nobody knows.
         paths: the images' files, whose names are then shown.
     """
     probabilities = classifier.probabilities(images).cpu()
@@ -37,8 +37,8 @@ def predictions(
         row, column = divmod(number, columns)
         axes = drawing.bare(figure.add_subplot(grid[2 * row, column]))
         axes.imshow(image.permute(1, 2, 0).cpu().numpy(), interpolation="nearest" if image.shape[1] < 64 else None)
-        true = None if labels is None else labels[number]
-        under = "" if true is None else drawing.words(names[true], _LETTERS)
+        true = labels[number]
+        under = "" if true == UNKNOWN else drawing.words(names[true], _LETTERS)
         drawing.literal(axes.set_xlabel(under, fontsize=9, fontweight="bold", color=drawing.INK))
         if paths:
             name = drawing.cut(paths[number].rsplit("/", 1)[-1], _LETTERS + 6)
@@ -58,11 +58,15 @@ def chosen(labels: np.ndarray, count: int = 8) -> list[int]:
     Args:
         labels: int64 `[N]`, the classes of the images.
     """
-    return sorted(_mixed(labels)[:count])
+    return sorted(mixed(labels)[:count])
 
 
-def _mixed(labels: np.ndarray) -> list[int]:
-    """All positions, one image of each class, then a second of each, and so on, in an order drawn by a fixed seed."""
+def mixed(labels: np.ndarray) -> list[int]:
+    """All positions, one image of each class, then a second of each, and so on, in an order drawn by a fixed seed.
+
+    Args:
+        labels: int64 `[N]`, the classes of the images, or the numbers of their folders.
+    """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).tolist()
     seen: dict[int, int] = {}
     ranked = []
@@ -76,14 +80,13 @@ def _mixed(labels: np.ndarray) -> list[int]:
 def wrong(classifier: Classifier, pictures: Pictures, count: int = 8) -> list[int]:
     """Positions of `count` images that the classifier takes for another class (all, if there are fewer).
 
-    Images are asked in the order of `chosen`, as far as is needed: always the same ones.
+    Images are asked in the order of `mixed`, as far as is needed: always the same ones.
 
     Args:
         pictures: images with labels.
     """
-    assert pictures.labels is not None
     found: list[int] = []
-    for positions, images in pictures.batches(_mixed(pictures.labels)):
+    for positions, images in pictures.batches(mixed(pictures.labels)):
         answers = classifier.log_probabilities(images).argmax(1).cpu().numpy()
         found += positions[answers != pictures.labels[positions]].tolist()
         if len(found) >= count:

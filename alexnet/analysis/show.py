@@ -13,8 +13,8 @@ from alexnet.analysis.confusion import confusion as drawn_confusion
 from alexnet.analysis.curves import curves as drawn_curves
 from alexnet.analysis.kernels import kernels as drawn_kernels
 from alexnet.analysis.maps import maps
-from alexnet.analysis.pictures import Pictures
-from alexnet.analysis.predictions import chosen, predictions, wrong
+from alexnet.analysis.pictures import UNKNOWN, Pictures
+from alexnet.analysis.predictions import mixed, predictions, wrong
 from alexnet.analysis.saliency import last_maps, saliency
 from alexnet.analysis.units import exciting, told, units
 from alexnet.config import nearest
@@ -165,23 +165,22 @@ def _curves(asked: Asked) -> Figure:
 
 def _predictions(asked: Asked) -> Figure:
     classifier, seen = _seen(asked)
-    if asked.only_errors:
-        positions = wrong(classifier, seen)
-        if not positions:
-            raise InputError(f"the classifier is right about every image of the {seen.source}: no errors to show.")
-    else:
-        positions = _some(seen, _EIGHT)
-    labels = None if seen.labels is None else seen.labels[positions].tolist()
-    figure = predictions(classifier, seen.at(positions), labels, [seen.names[i] for i in positions])
+    order = wrong(classifier, seen) if asked.only_errors else _order(seen)
+    if not order:
+        raise InputError(f"the classifier is right about every image of the {seen.source}: no errors to show.")
+    positions, images = seen.first(order, _EIGHT)
+    labels = seen.labels[positions].tolist()
+    figure = predictions(classifier, images, labels, [seen.names[i] for i in positions])
     title = "The most probable labels" + (" of pictures that it gets wrong" if asked.only_errors else "")
-    known = "" if labels is None else "The true label stands below the picture, its bar is red. "
+    true = "The true label" + (", the name of its folder," if asked.images else "")
+    known = f"{true} stands below the picture, its bar is red. " if max(labels) != UNKNOWN else ""
     return drawing.heading(figure, title, known + _source(asked, seen, len(positions)))
 
 
 def _stages(asked: Asked) -> Figure:
     classifier, seen = _seen(asked)
-    positions = _some(seen, 1 if seen.labels is not None else _TWELVE)
-    figure = maps(classifier, seen.at(positions), asked.stage, [seen.names[i] for i in positions])
+    positions, images = seen.first(_order(seen), _TWELVE if asked.images else 1)
+    figure = maps(classifier, images, asked.stage, [seen.names[i] for i in positions])
     title = f"What {asked.stage} holds" if asked.stage else "The strongest maps of each stage"
     more = "" if asked.stage else "; every stage from 0 (dark) to its own largest value"
     return drawing.heading(figure, title, _source(asked, seen, len(positions)) + more)
@@ -204,14 +203,16 @@ def _units(asked: Asked) -> Figure:
         "Strongest units first, with their responses to the first and the last patch; one patch a picture; grey: "
     )
     explained += "outside the view"
-    return drawing.heading(figure, told(found, classifier.network), f"{explained}. {_source(asked, seen)}")
+    return drawing.heading(
+        figure, told(found, classifier.network), f"{explained}. {_source(asked, seen, found.looked_at)}"
+    )
 
 
 def _saliency(asked: Asked) -> Figure:
     classifier, seen = _seen(asked)
     stage = asked.stage or last_maps(classifier.network)
-    positions = _some(seen, _EIGHT if seen.labels is None else _FOUR)
-    figure = saliency(classifier, seen.at(positions), None, [seen.names[i] for i in positions], stage)
+    positions, images = seen.first(_order(seen), _EIGHT if asked.images else _FOUR)
+    figure = saliency(classifier, images, None, [seen.names[i] for i in positions], stage)
     title = "Where the evidence for the most probable label lies"
     return drawing.heading(
         figure, title, f"Orange: the view that the network sees. {_source(asked, seen, len(positions))}"
@@ -239,14 +240,16 @@ def _seen(asked: Asked) -> tuple[Classifier, Pictures]:
     return classifier, pictures.of_split(classifier, prepared, asked.split or "val")
 
 
-def _some(seen: Pictures, count: int) -> list[int]:
-    """Positions of a few pictures: of as many classes as can be, or, where nobody knows classes, the first."""
-    return list(range(min(count, len(seen)))) if seen.labels is None else chosen(seen.labels, count)
+def _order(seen: Pictures) -> Sequence[int]:
+    """The order that a few are taken in: evenly of classes or folders, or as they come where all are of one folder."""
+    return mixed(seen.groups) if seen.groups.any() else range(len(seen))
 
 
-def _source(asked: Asked, seen: Pictures, shown: int = 0) -> str:
-    """In words where pictures and answers are from; `shown` of them where those are the first of unlabelled ones."""
-    part = f"the first {shown} of " if seen.labels is None and 0 < shown < len(seen) else ""
+def _source(asked: Asked, seen: Pictures, shown: int) -> str:
+    """In words where pictures and answers are from, of files also how many are shown."""
+    part = f"{counted(shown, 'picture')} of " if asked.images and len(seen) > 1 else ""
+    if part and shown < len(seen) and not seen.groups.any():
+        part = f"the first {part}"
     return f"{asked.named}; {part}{seen.source}; centre view"
 
 

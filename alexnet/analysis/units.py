@@ -36,6 +36,8 @@ class Exciting:
     it: not 0 where the border cuts it."""
     side: int
     """Of a whole field, at most the view's."""
+    looked_at: int
+    """How many images there were."""
 
     def strongest(self, count: int) -> list[int]:
         """The numbers of the units whose k responses are the largest in the mean, strongest first."""
@@ -65,7 +67,7 @@ def exciting(
     network = classifier.network
     stage = stage or deepest(network)
     best: tuple[Tensor, Tensor, Tensor] | None = None
-    width = 1
+    width, looked_at = 1, 0
     for positions, images in pictures.batches():
         maps = _stage(classifier, images, stage)
         width = maps.shape[-1] if maps.ndim == 4 else 1
@@ -77,10 +79,11 @@ def exciting(
         order = joined[0].argsort(dim=1, descending=True, stable=True)[:, :count]
         best = (joined[0].gather(1, order), joined[1].gather(1, order), joined[2].gather(1, order))
         progress(len(images))
+        looked_at += len(images)
     if best is None:
-        raise InputError("there are no images to excite units with.")
+        raise InputError(f"{pictures.source}: there is no image to excite units with.")
     responses, numbers_, places_ = (part.numpy() for part in best)
-    return Exciting(stage, responses, numbers_, *_windows(classifier, stage, places_, width))
+    return Exciting(stage, responses, numbers_, *_windows(classifier, stage, places_, width), looked_at)
 
 
 def units(pictures: Pictures, found: Exciting, network: Network, count: int = 12) -> Figure:

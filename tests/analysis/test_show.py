@@ -76,18 +76,84 @@ def test_each_kind_says_what_it_shows_and_where_from(run, kind, options, expecte
 @pytest.mark.parametrize(
     ("kind", "count", "options", "expected"),
     [
-        ("predictions", 8, {}, ["The most probable labels", "the first 8 of 14 photographs"]),
-        ("stages", 12, {"stage": "pool1"}, ["What pool1 holds", "the first 12 of 14 photographs"]),
-        ("units", 14, {}, ["14 photographs"]),
-        ("saliency", 8, {}, ["the first 8 of 14 photographs"]),
+        ("predictions", 8, {}, ["The most probable labels", "; the first 8 pictures of FOLDER (14 files)"]),
+        ("stages", 12, {"stage": "pool1"}, ["What pool1 holds", "; the first 12 pictures of FOLDER (14 files)"]),
+        ("units", 14, {}, ["; 14 pictures of FOLDER (14 files)"]),
+        ("saliency", 8, {}, ["; the first 8 pictures of FOLDER (14 files)"]),
     ],
 )
 def test_a_folder_of_photographs_serves_where_no_labels_are_needed(photographs, kind, count, options, expected):
     figure = alexnet.show("cifar10", kind, [photographs], **options)
-    found = "\n".join(texts(figure))
+    found = "\n".join(texts(figure)).replace("\n", " ").replace(str(photographs), "FOLDER")
     assert all(text in found for text in [*expected, "Classifier cifar10"])
     assert "true label" not in found
     assert len([axes for axes in figure.axes if axes.images]) >= min(count, 8)
+
+
+def pictures_in(folder, *names):
+    for i, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 50, 3), np.uint8)).save(folder / name)
+    return folder
+
+
+def test_folders_share_a_figure_and_tell_the_truth_where_they_are_classes(tmp_path):
+    names = [f"{folder}/{i}.png" for folder in ("cat", "deep/in/ship", "mine", "dog") for i in range(9)]
+    folder = pictures_in(tmp_path / "four", *names, "cat/young/9.png")
+    figure = alexnet.show("cifar10", "predictions", [folder])
+    below = [axes.get_xlabel() for axes in figure.axes if axes.images]
+    assert sorted(below) == ["", "", "cat", "cat", "dog", "dog", "ship", "ship"]
+    assert "true label, the name of its folder, stands below" in figure.get_supxlabel().replace("\n", " ")
+    assert "; 8 pictures of" in figure.get_supxlabel().replace("\n", " ")
+    assert "(37 files)" in figure.get_supxlabel()
+    classifier = alexnet.Classifier.load("cifar10", "cpu")
+    known = {entry.name: place for place, entry in enumerate(classifier.classes)}
+    seen = pictures.of_files(classifier, [folder / "cat", folder / "mine" / "3.png", folder / "dog" / "3.png"])
+    assert seen.labels.tolist() == [known["cat"]] * 10 + [-1, known["dog"]]
+    assert len(set(seen.groups.tolist())) == 3
+
+
+def test_the_true_labels_bar_is_red_also_where_a_folder_tells_it(tmp_path):
+    classifier = alexnet.Classifier.load("cifar10", "cpu")
+    pictures_in(tmp_path, "one.png")
+    best = classifier.predict(tmp_path / "one.png", top=1)[0][0][0]
+    folder = pictures_in(tmp_path / "set", f"{best}/one.png")
+    bars = alexnet.show("cifar10", "predictions", [folder]).axes[1].patches[5:]
+    assert [bar.get_facecolor()[0] > 0.9 for bar in bars] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(("kind", "options"), [("predictions", {}), ("units", {}), ("stages", {"stage": "conv2"})])
+def test_a_file_that_is_no_picture_is_left_out_and_told_of(tmp_path, capsys, kind, options):
+    folder = pictures_in(tmp_path / "mixed", *(f"{i}.png" for i in range(1, 12)))
+    (folder / "0.txt").write_text("notes")
+    found = alexnet.show("cifar10", kind, [folder], **options).get_supxlabel().replace("\n", " ")
+    count = {"predictions": 8, "units": 11, "stages": 11}[kind]
+    assert f"{count} pictures of" in found
+    assert "(12 files)" in found
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"Left out: {folder / '0.txt'}: not an image")
+
+
+def test_many_files_that_are_no_pictures_are_told_of_briefly(tmp_path, capsys):
+    folder = pictures_in(tmp_path / "mixed", "z.png")
+    for i in range(8):
+        (folder / f"{i}.txt").write_text("notes")
+    alexnet.show("cifar10", "predictions", [folder])
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 6
+    assert told[4].startswith(f"Left out: {folder / '4.txt'}: not an image")
+    assert told[5] == "Left out: more files"
+    (folder / "z.png").unlink()
+    with pytest.raises(InputError, match=r"mixed \(8 files\): not one could be read as a picture"):
+        alexnet.show("cifar10", "predictions", [folder])
+    with pytest.raises(InputError, match=r"2.txt: not an image"):
+        alexnet.show("cifar10", "predictions", [folder / "2.txt"])
+
+
+def test_a_single_picture_is_named(tmp_path):
+    file = pictures_in(tmp_path, "drawn.png") / "drawn.png"
+    found = alexnet.show("cifar10", "saliency", [file]).get_supxlabel().replace("\n", "")
+    assert found.replace(" ", "").endswith(f"Classifiercifar10;{file};centreview")
 
 
 def test_only_errors_shows_pictures_that_are_answered_wrongly(run):
@@ -109,7 +175,7 @@ def test_only_errors_shows_pictures_that_are_answered_wrongly(run):
 def test_without_errors_there_are_none_to_show(run, prepared, monkeypatch):
     classifier = alexnet.Classifier.load(run)
     seen = pictures.of_split(classifier, prepared, "val")
-    answers = classifier.probabilities(seen.at(range(24))).argmax(1).numpy()
+    answers = classifier.probabilities(seen.read(np.arange(24))[1]).argmax(1).numpy()
     assert wrong(classifier, replace(seen, labels=answers)) == []
     three = answers.copy()
     three[[2, 11, 20]] = (three[[2, 11, 20]] + 1) % 3

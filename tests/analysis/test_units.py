@@ -6,7 +6,7 @@ import torch
 
 from alexnet import drawing
 from alexnet.analysis import pictures
-from alexnet.analysis.pictures import Pictures
+from alexnet.analysis.pictures import UNKNOWN, Pictures
 from alexnet.analysis.units import block, deepest, exciting, told, units
 from alexnet.data.shards import ClassName
 from alexnet.data.squaring import Squaring
@@ -18,7 +18,10 @@ from alexnet.model.network import Network
 
 
 def of(images):
-    return Pictures([str(i) for i in range(len(images))], None, "drawn", lambda p: images[torch.from_numpy(p)])
+    none = np.full(len(images), UNKNOWN)
+    return Pictures(
+        [str(i) for i in range(len(images))], none, none, "drawn", lambda p: (p, images[torch.from_numpy(p)])
+    )
 
 
 @pytest.fixture
@@ -74,12 +77,11 @@ def test_of_equal_responses_the_earlier_image_and_the_upper_left_place_count(bri
 @pytest.mark.parametrize("stage", ["conv1", "pool2", "local4", "fc10"])
 def test_the_best_of_many_batches_are_those_of_all_at_once(small, prepared, stage):
     seen = pictures.of_split(small, prepared, "val")
-    small_batches = Pictures(seen.names, seen.labels, seen.source, seen.read)
     told_of = []
-    found = exciting(small, small_batches, stage, 5, told_of.append)
-    every = small.stages(seen.at(range(len(seen))), stage)[stage]
+    found = exciting(small, seen, stage, 5, told_of.append)
+    every = small.stages(seen.read(np.arange(len(seen)))[1], stage)[stage]
     values = (every.flatten(2).amax(2) if every.ndim == 4 else every).T
-    assert sum(told_of) == len(seen)
+    assert sum(told_of) == found.looked_at == len(seen)
     for unit in range(len(values)):
         order = sorted(range(len(seen)), key=lambda i, unit=unit: (-float(values[unit, i]), i))[:5]
         np.testing.assert_allclose(found.values[unit], values[unit, order], rtol=1e-4, atol=1e-5)
@@ -116,5 +118,5 @@ def test_the_figure_names_units_and_towers(towers):
 
 
 def test_no_images_are_told_of(small):
-    with pytest.raises(InputError, match="there are no images"):
+    with pytest.raises(InputError, match="there is no image"):
         exciting(small, of(torch.zeros(0, 3, 32, 32, dtype=torch.uint8)))
