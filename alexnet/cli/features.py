@@ -2,8 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -61,47 +60,43 @@ def embed(arguments: list[str]) -> int:
             device: auto (the best there is), cpu, cuda, cuda:1 or mps.
             json: print one JSON object and nothing else.
         """
-        try:
-            with _terminable():
-                made = alexnet.embed(
-                    run,
-                    source,
-                    features,
-                    [name.strip() for name in stage.split(",") if name.strip()],
-                    split=split,
-                    half=half,
-                    geometry=geometry,
-                    greyscale_as_is=greyscale_as_is,
-                    edit=edit,
-                    untrained=untrained,
-                    best=best,
-                    device=device,
-                )
-        except KeyboardInterrupt as stopped:
-            code = 143 if isinstance(stopped, _Terminated) else 130
-            return terminal.fail("stopped; the same command goes on where it stopped.", code)
+        made = alexnet.embed(
+            run,
+            source,
+            features,
+            [name.strip() for name in stage.split(",") if name.strip()],
+            split=split,
+            half=half,
+            geometry=geometry,
+            greyscale_as_is=greyscale_as_is,
+            edit=edit,
+            untrained=untrained,
+            best=best,
+            device=device,
+        )
         terminal.print_json({"features": str(made.path), **made.described}) if json else print(made.path)
         return 0
 
-    return terminal.parse(command, arguments, "embed")
+    return _stoppable(lambda: terminal.parse(command, arguments, "embed"))
 
 
 class _Terminated(KeyboardInterrupt):
     """SIGTERM came."""
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Within the block SIGTERM ends what is done as Ctrl-C does, so that what is finished is noted."""
-    if threading.current_thread() is not threading.main_thread():  # whoever called handles signals
-        yield
-        return
+def _stoppable(command: Callable[[], int]) -> int:
+    """The exit code of `command`, which SIGTERM ends as Ctrl-C does, so that what is finished is noted."""
 
     def terminated(_: int, __: FrameType | None) -> None:
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, terminated)
+    main = threading.current_thread() is threading.main_thread()  # elsewhere whoever called handles signals
+    before = signal.signal(signal.SIGTERM, terminated) if main else None
     try:
-        yield
+        return command()
+    except KeyboardInterrupt as stopped:
+        code = 143 if isinstance(stopped, _Terminated) else 130
+        return terminal.fail("stopped; the same command goes on where it stopped.", code)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if main:
+            signal.signal(signal.SIGTERM, before)
