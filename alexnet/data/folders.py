@@ -9,13 +9,15 @@ from pathlib import Path
 
 from alexnet.data.shards import SPLITS, ClassName
 from alexnet.data.source import Item, Source
+from alexnet.data.synsets import ilsvrc2012
 from alexnet.errors import InputError, counted
 
 
 def listing(root: Path) -> Source:
     """Every visible file below the class folders of `root`; what is no image is refused when it is decoded.
 
-    `words.txt` in `root`, if there, gives classes words for people: lines of a name, a tab and words.
+    `words.txt` in `root`, if there, gives classes words for people: lines of a name, a tab and words. A class that it
+    does not name, and that is a wnid of ILSVRC-2012, has that synset's words.
 
     Raises:
         InputError: there are no class folders, splits and other folders are mixed, or a class's name or `words.txt`
@@ -39,9 +41,12 @@ def listing(root: Path) -> Source:
                     rejected.append((path, "its name has a line break"))
                 else:
                     items.append(Item(path, labels[name], split, path, 0, length))
-    words = _words(root)
+    given = _words(root)
+    shipped = {entry.name: entry.words for entry in ilsvrc2012()}
+    worded = frozenset(name for name in names if name in shipped and name not in given)
+    words = given | {name: shipped[name] for name in worded}
     classes = tuple(ClassName(name, words.get(name, name)) for name in names)
-    return Source("folders", root, classes, items, notes=tuple(notes), rejected=tuple(rejected))
+    return Source("folders", root, classes, items, notes=tuple(notes), rejected=tuple(rejected), worded=worded)
 
 
 def _splits(root: Path, notes: list[str]) -> dict[str, Path]:

@@ -42,6 +42,8 @@ class Source:
     notes: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = field(default=())
     """(path, reason) of files that are no items at all."""
+    worded: frozenset[str] = frozenset()
+    """The names of classes whose words are not the source's, but come with the package."""
 
     def read(self, item: Item) -> bytes:
         """The bytes of an item.
@@ -60,8 +62,12 @@ class Source:
         return data
 
     def listing(self) -> str:
-        """SHA-256, in hexadecimal, of all names, labels, splits and lengths: what tells one source from another."""
-        digest = hashlib.sha256(repr([(c.name, c.words) for c in self.classes]).encode())
+        """SHA-256, in hexadecimal, of all names, labels, splits and lengths: what tells one source from another.
+
+        Words that come with the package do not count, so a set made before there were any is still of its source.
+        """
+        classes = [(c.name, c.name if c.name in self.worded else c.words) for c in self.classes]
+        digest = hashlib.sha256(repr(classes).encode())
         for item in self.items:
             line = f"{item.split}\t{item.label}\t{item.path}\t{item.length}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet.data.synsets import ilsvrc2012
 from alexnet.data.views import Statistics
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
@@ -64,7 +65,7 @@ def assembled(weights: Weights, request: Request, published: Published | None) -
     if whole:
         classes = ilsvrc.fitting(network.classes, request.classes)
     else:
-        classes = ilsvrc.read(request.classes) if request.classes else ilsvrc.names()
+        classes = ilsvrc.read(request.classes) if request.classes else ilsvrc2012()
         network = replace(network, classes=len(classes))
         notes.append("fc6, fc7 and fc8 were drawn fresh, by seed 0: fine-tune before you believe an answer")
     state = _state(request.file, found.tensors, "conv1" if found.reversed_channels else "")

@@ -1,19 +1,13 @@
-"""The thousand classes of ILSVRC-2012, and class lists that people bring."""
+"""The classes of an imported network: ILSVRC-2012's thousand, or a list that people bring."""
 
 import re
-from importlib import resources
 from pathlib import Path
 
 from alexnet.data.shards import ClassName
+from alexnet.data.synsets import ilsvrc2012
 from alexnet.errors import InputError, counted
 
 _WNID = re.compile(r"(n\d{8})\s+(\S.*)")
-
-
-def names() -> tuple[ClassName, ...]:
-    """ILSVRC-2012's thousand classes, wnid and words, in the order of their wnids, that of Caffe and torchvision."""
-    text = (resources.files("alexnet.interchange") / "ilsvrc2012.tsv").read_text(encoding="utf-8")
-    return tuple(_named(line) for line in text.splitlines() if not line.startswith("#"))
 
 
 def read(path: Path) -> tuple[ClassName, ...]:
@@ -48,7 +42,7 @@ def fitting(outputs: int, path: Path | None) -> tuple[ClassName, ...]:
                 f"the network has {counted(outputs, 'output')}, and only ILSVRC's thousand classes are known by "
                 "themselves: name these by --classes FILE, a line each."
             )
-        return names()
+        return ilsvrc2012()
     found = read(path)
     if len(found) != outputs:
         named = counted(len(found), "class", "classes")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,26 @@ def test_one_folder(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert source.read(source.items[1]) == b"1/deep/er/y.png"
     assert source.notes == ()
+
+
+def test_a_wnid_has_its_synsets_words_unless_others_are_given(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, "n01440764/1.jpg", "n02979186/1.jpg", "n00000001/1.jpg", "other/1.jpg", "words.txt")
+    (root / "words.txt").write_text("n02979186\tour tape deck\n")
+    assert folders.listing(root).classes == (
+        ClassName("n00000001", "n00000001"),
+        ClassName("n01440764", "tench, Tinca tinca"),
+        ClassName("n02979186", "our tape deck"),
+        ClassName("other", "other"),
+    )
+
+
+def test_shipped_words_are_not_of_the_source_so_older_sets_are_still_of_it(tmp_path: Path) -> None:
+    source = folders.listing(lay_out(tmp_path, "n01440764/1.jpg", "n02979186/1.jpg"))
+    before = replace(source, classes=tuple(ClassName(c.name, c.name) for c in source.classes), worded=frozenset())
+    assert source.classes != before.classes
+    assert source.listing() == before.listing()
+    (tmp_path / "words.txt").write_text("n02979186\tour tape deck\n")
+    assert folders.listing(tmp_path).listing() != source.listing()
 
 
 def test_hidden_empty_and_loose_things_are_reported(tmp_path: Path) -> None:

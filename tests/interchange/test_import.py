@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 
 from alexnet.data.shards import ClassName
 from alexnet.data.squaring import Squaring
+from alexnet.data.synsets import ilsvrc2012
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
-from alexnet.interchange import ilsvrc, published, torchvision_state
+from alexnet.interchange import published, torchvision_state
 from alexnet.interchange.caffe_blobs import BVLC_ALEXNET, CAFFENET
 from alexnet.interchange.import_weights import import_weights
 from alexnet.interchange.proof import spectrum
@@ -161,7 +162,7 @@ def test_features_only_takes_nothing_else(tmp_path, names):
 
 
 def test_the_thousand_classes_come_with_the_package():
-    classes = ilsvrc.names()
+    classes = ilsvrc2012()
     assert len({entry.name for entry in classes}) == 1000
     assert [entry.name for entry in classes] == sorted(entry.name for entry in classes)
     assert (classes[0].words, classes[217].words) == (
