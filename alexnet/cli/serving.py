@@ -25,6 +25,9 @@ def serve(arguments: list[str]) -> int:
         source: Path | None = None,
         best: terminal.Flag = False,
         device: str = "auto",
+        abstain_below: float | None = None,
+        drain_seconds: float = 0,
+        log: terminal.Flag = False,
         limits: Limits = Limits(),  # noqa: B008
     ) -> int:
         """Answer over HTTP what pictures show, and give people a page to ask on.
@@ -41,6 +44,11 @@ def serve(arguments: list[str]) -> int:
             source: where the pictures of the features are now, if they have moved.
             best: take the run's classifier at its lowest validation error, not the last.
             device: auto (the best there is), cpu, cuda, cuda:1 or mps.
+            abstain_below: answer "not sure" where the best probability is below this, 0 to 1, unless a request names
+                another; `alexnet calibrate` comes first, and tells which share is answered then, and how well.
+            drain_seconds: after a signal take connections for so long still, while /readyz says 503: give a load
+                balancer the time to see it.
+            log: write a line of JSON for each request to standard error: method, path, status, milliseconds, bytes.
             limits: what is taken on at most.
         """
 
@@ -48,7 +56,18 @@ def serve(arguments: list[str]) -> int:
             print(f"alexnet serves {run} at {address}", flush=True)
 
         signal = alexnet.serve(
-            run, host, port, features, source=source, limits=limits, best=best, device=device, ready=ready
+            run,
+            host,
+            port,
+            features,
+            source=source,
+            limits=limits,
+            best=best,
+            device=device,
+            abstain_below=abstain_below,
+            drain_seconds=drain_seconds,
+            log=log,
+            ready=ready,
         )
         return 128 + signal if signal else 0
 

@@ -31,6 +31,8 @@ class Predicted:
 @dataclass(frozen=True)
 class Predictions:
     results: list[Predicted]
+    note: str | None = None
+    """That the probabilities were never calibrated, where `abstained` rests on them."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Shown:
 
     name: str
     predictions: list[Label] | None = None
+    abstained: bool | None = None
     picture: str | None = None
     evidence: str | None = None
     """Transparent where nothing speaks for the best label."""
@@ -89,6 +92,7 @@ class Shown:
 @dataclass(frozen=True)
 class Evidences:
     results: list[Shown]
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,18 @@ class About:
 
     name: str
     version: str
+    """Of the package that answers."""
+    sha256: str
+    """Of the classifier's file, as `sha256sum` tells it; "" where it came from none."""
+    commit: str
+    """Of the code that trained it."""
+    recipe: dict[str, Any]
+    """By which it was trained."""
+    temperature: float
+    calibrated: bool
+    """Whether its probabilities were fitted to held-out pictures."""
+    abstain_below: float | None
+    """The probability that the best label must reach where a request names no other."""
     classes: int
     size: int
     """The side of the stored square, of which the network sees the central `crop`."""
@@ -121,6 +137,7 @@ class About:
     evidence: bool
     neighbours: bool
     kernels: bool
+    """Whether the first kernels are worth a look: smoother than chance, as pictures make them."""
     images: int
     megabytes: float
 
@@ -140,7 +157,7 @@ BODY: dict[str, Any] = {
     }
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "No picture in the request, or a damaged form."},
+    400: {"model": Refusal, "description": "No picture in the request, a damaged form, or an unknown parameter."},
     408: {"model": Refusal, "description": "The upload was too slow."},
     413: {"model": Refusal, "description": "Too many bytes or pictures."},
     415: {"model": Refusal, "description": "A content type that is no picture, or a compressed body."},

@@ -50,10 +50,10 @@ class Asking:
         deadline = asyncio.get_running_loop().time() + self._limits.seconds
         found = await self._answered(request, question, deadline)
         if question.heavy:
-            return await asyncio.to_thread(self._response, found, question)
-        return self._response(found, question)
+            return await asyncio.to_thread(self._response, request, found, question)
+        return self._response(request, found, question)
 
-    def _response(self, found: list[tuple[str, Answer]], question: Question) -> "JSONResponse":
+    def _response(self, request: "Request", found: list[tuple[str, Answer]], question: Question) -> "JSONResponse":
         from fastapi.responses import JSONResponse
 
         results, reasons = [], []
@@ -67,6 +67,7 @@ class Asking:
                 results.append({"name": name, **question.tell(answer)})
         self._telling.pictures(len(results) - len(reasons), len(reasons))
         if len(reasons) == len(results):
+            request.state.refused = "pictures"
             return JSONResponse({"error": reasons[0], **question.around, "results": results}, 422)
         return JSONResponse({**question.around, "results": results})
 
@@ -81,14 +82,15 @@ class Asking:
             else:
                 found = bodies.uploads(data, kind, self._limits)
             del data
+            request.state.pictures = len(found)
             if question.most is not None and len(found) > question.most:
                 fit = counted(question.most, "image")
-                raise Bad(413, f"an answer of this stage has room for {fit}; send the others apart.")
+                raise Bad(413, "images", f"an answer of this stage has room for {fit}; send the others apart.")
             try:
                 asked = self._batcher.submit(question.compute, [question.load(upload.data) for upload in found])
             except Full as full:
                 again = {"Retry-After": str(full.seconds)}
-                raise Bad(429, f"the queue is full; try again in {full.seconds} s.", again) from None
+                raise Bad(429, "queue", f"the queue is full; try again in {full.seconds} s.", again) from None
             names = [upload.name for upload in found]
             return list(zip(names, await self._waited(request, asked, deadline), strict=True))
         finally:
@@ -100,7 +102,7 @@ class Asking:
                 return await bodies.body(request, self._limits, self._room)
         except TimeoutError:
             sentence = f"the upload took longer than {self._limits.seconds:g} seconds."
-            raise Bad(408, sentence, {"Connection": "close"}) from None
+            raise Bad(408, "upload", sentence, {"Connection": "close"}) from None
 
     async def _waited(self, request: "Request", asked: "Sequence[Future[Any]]", deadline: float) -> list[Answer]:
         from starlette.requests import ClientDisconnect
@@ -111,7 +113,7 @@ class Asking:
                 found = await asyncio.gather(*map(asyncio.wrap_future, asked), return_exceptions=True)
         except TimeoutError:
             sentence = f"there was no answer within {self._limits.seconds:g} seconds; try again later."
-            raise Bad(503, sentence, {"Retry-After": "5"}) from None
+            raise Bad(503, "answer", sentence, {"Retry-After": "5"}) from None
         finally:
             watching.cancel()
         if any(isinstance(answer, asyncio.CancelledError) for answer in found):

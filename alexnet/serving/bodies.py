@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from alexnet.errors import counted
 from alexnet.serving.limits import Limits
+from alexnet.serving.telling import Reason
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -17,11 +18,11 @@ _NAME = 120  # characters of a name
 
 
 class Bad(Exception):
-    """A request that is refused: its HTTP status, one sentence, and headers."""
+    """A request that is refused: its HTTP status, why as `telling.REASONS` has it, one sentence, and headers."""
 
-    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, reason: Reason, sentence: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(sentence)
-        self.status, self.sentence, self.headers = status, sentence, headers or {}
+        self.status, self.reason, self.sentence, self.headers = status, reason, sentence, headers or {}
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Room:
     def take(self, count: int) -> None:
         """Nothing; so many more are held. Raises Bad where there is no room for them."""
         if self.held + count > self._most:
-            raise Bad(429, "too much is being uploaded at once; try again in a moment.", {"Retry-After": "1"})
+            raise Bad(429, "memory", "too much is being uploaded at once; try again in a moment.", {"Retry-After": "1"})
         self.held += count
 
 
@@ -55,9 +56,8 @@ async def body(request: "Request", limits: Limits, room: Room) -> bytes:
     """
     if (encoding := request.headers.get("content-encoding", "identity")).lower() != "identity":
         way_out = "send the picture's bytes as they are."
-        raise Bad(
-            415, f"content encoded as {_printable(encoding)} is not taken; {way_out}", {"Accept-Encoding": "identity"}
-        )
+        sentence = f"content encoded as {printable(encoding)} is not taken; {way_out}"
+        raise Bad(415, "type", sentence, {"Accept-Encoding": "identity"})
     most = limits.bytes
     declared = int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0
     if declared > most and (declared > _DRAINED * most or "expect" in request.headers):
@@ -90,7 +90,7 @@ async def body(request: "Request", limits: Limits, room: Room) -> bytes:
 
 def too_large(limits: Limits) -> Bad:
     """The refusal of a body over the limit."""
-    return Bad(413, f"the request is over the limit of {limits.megabytes:g} MB.", {"Connection": "close"})
+    return Bad(413, "size", f"the request is over the limit of {limits.megabytes:g} MB.", {"Connection": "close"})
 
 
 def uploads(data: bytes, content_type: str, limits: Limits) -> list[Upload]:
@@ -107,21 +107,25 @@ def uploads(data: bytes, content_type: str, limits: Limits) -> list[Upload]:
     else:
         raise Bad(
             415,
-            f"content of type {_printable(kind)} is no picture; send a picture's bytes as image/jpeg, image/png or "
+            "type",
+            f"content of type {printable(kind)} is no picture; send a picture's bytes as image/jpeg, image/png or "
             f"application/octet-stream, or a multipart/form-data form with the field {FIELD!r}.",
         )
     if not found:
-        raise Bad(400, f"there is no picture in the request; send its bytes, or a form with the field {FIELD!r}.")
+        raise Bad(
+            400, "form", f"there is no picture in the request; send its bytes, or a form with the field {FIELD!r}."
+        )
     return found
 
 
 def base_name(name: str, number: int) -> str:
     """The last part of a file's name, printable and short; "image 1" for the first where there is none."""
-    last = re.split(r"[/\\]", _printable(name))[-1].strip()
+    last = re.split(r"[/\\]", printable(name))[-1].strip()
     return last[:_NAME] if last.strip(".") else f"image {number}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """What of a text can be shown, and not too much of it."""
     return "".join(character for character in text if character.isprintable())[: 4 * _NAME]
 
 
@@ -131,16 +135,16 @@ def _of_form(data: bytes, content_type: str, limits: Limits) -> list[Upload]:
 
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
-        raise Bad(400, "the form's content type names no boundary.")
+        raise Bad(400, "form", "the form's content type names no boundary.")
     form = _Form(limits)
     try:
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
         parser.write(data)
         parser.finalize()
     except FormParserError:
-        raise Bad(400, "the form is damaged: its parts cannot be told apart.") from None
+        raise Bad(400, "form", "the form is damaged: its parts cannot be told apart.") from None
     if not form.ended:
-        raise Bad(400, "the form is cut short: its last boundary is missing.")
+        raise Bad(400, "form", "the form is cut short: its last boundary is missing.")
     return form.found
 
 
@@ -182,7 +186,8 @@ class _Form:
             name = options.get(b"filename", b"").decode("utf-8", "replace")
             self.found.append(Upload(base_name(name, len(self.found) + 1), bytes(self._data)))
         if len(self.found) > self._limits.images or self._parts > self._limits.images + 16:
-            raise Bad(413, f"a request may bring {counted(self._limits.images, 'image')}; send the others apart.")
+            fit = counted(self._limits.images, "image")
+            raise Bad(413, "images", f"a request may bring {fit}; send the others apart.")
 
     def _end(self) -> None:
         self.ended = True

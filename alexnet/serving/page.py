@@ -29,8 +29,8 @@ FILES = {
 }
 
 
-def add(app: "FastAPI", kernels: bytes | None) -> None:
-    """Nothing; `app` shows the page, the API's page and the kernels."""
+def add(app: "FastAPI", kernels: np.ndarray | None) -> None:
+    """Nothing; `app` shows the page, the API's page and the kernels float32 `[K,3,k,k]`, if there are any."""
     from fastapi.responses import Response
 
     def answering(data: bytes, kind: str) -> Any:
@@ -43,22 +43,27 @@ def add(app: "FastAPI", kernels: bytes | None) -> None:
         data = (Path(__file__).parent / "page" / name).read_bytes()
         app.add_api_route(path, answering(data, kind), include_in_schema=False)
 
-    async def drawn() -> Response:
+    image = None if kernels is None else drawn(kernels)
+
+    async def mosaic_of_kernels() -> Response:
         """The kernels that read the picture, as a PNG."""
-        if kernels is None:
-            raise Bad(404, "this network has no convolution that reads the picture, so no kernels to show.")
-        return Response(kernels, media_type="image/png", headers={"Cache-Control": "no-cache"})
+        if image is None:
+            raise Bad(404, "address", "this network has no convolution that reads the picture, so no kernels to show.")
+        return Response(image, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
-    app.add_api_route("/v1/kernels", drawn, response_class=Response, tags=["pictures"])
+    app.add_api_route("/v1/kernels", mosaic_of_kernels, response_class=Response, tags=["pictures"])
 
 
-def kernels(service: Service) -> bytes | None:
-    """A PNG of the first convolution's kernels, a point a weight, transparent between them; None if there is none."""
+def kernels(service: Service) -> np.ndarray | None:
+    """The first convolution's kernels, float32 `[K,3,k,k]`; None if no convolution reads the picture."""
     network = service.classifier.network
     row = next((row for row in network.rows if isinstance(row, Convolution)), None)
     weights = None if row is None else network.whole()[f"{row.name}.weight"].float().cpu().numpy()
-    if weights is None or weights.shape[1] != 3:
-        return None
+    return None if weights is None or weights.shape[1] != 3 else weights
+
+
+def drawn(weights: np.ndarray) -> bytes:
+    """A PNG of kernels float32 `[K,3,k,k]`: a point a weight, transparent between them."""
     columns = 16 if len(weights) % 16 == 0 else 8
     gaps = mosaic(-np.ones_like(weights), columns)
     pixels = np.concatenate([mosaic(weights, columns), 1 - gaps[..., :1]], axis=2)

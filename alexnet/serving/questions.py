@@ -5,22 +5,25 @@ import base64
 import io
 import math
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from alexnet.config import nearest
 from alexnet.serving import answers, nearby
 from alexnet.serving.asking import Asking, Question
-from alexnet.serving.bodies import Bad
-from alexnet.serving.service import Seen, Service
+from alexnet.serving.bodies import Bad, printable
+from alexnet.serving.service import UNCALIBRATED, Seen, Service
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _NUMBERS = 1 << 19  # of one answer of embed at most: JSON of 10 MB
 _SHORT = 20  # labels a picture; more are told of in a thread
+_ABSTAIN = "not sure below this; 0 is always sure"
 _EVIDENCE = (217, 119, 6)  # the page's colour of evidence
 
 
@@ -29,21 +32,20 @@ def add(app: "FastAPI", service: Service) -> None:
     from fastapi import Query, Request
 
     asking = Asking(service)
-    labels = service.classifier.labels
 
     async def predict(
         request: Request,
         top: Annotated[int, Query(ge=1, description="labels a picture")] = 5,
-        abstain_below: Annotated[float | None, Query(ge=0, le=1, description="not sure below this")] = None,
+        abstain_below: Annotated[float | None, Query(ge=0, le=1, description=_ABSTAIN)] = service.abstain_below,
     ) -> Any:
         """What pictures show: for each its `top` most probable labels, as `alexnet predict` answers."""
 
         def tell(row: Tensor) -> dict[str, Any]:
-            found = best(row, labels, min(top, len(labels)))
-            unsure = {} if abstain_below is None else {"abstained": found[0]["probability"] < abstain_below}
-            return {**unsure, "predictions": found}
+            return labelled(row, service.classifier.labels, top, abstain_below)
 
-        return await asking.ask(request, Question(service.load, service.predict, tell, heavy=top > _SHORT))
+        around = _note(service, abstain_below)
+        question = Question(service.load, service.predict, tell, heavy=top > _SHORT, around=around)
+        return await asking.ask(request, question)
 
     async def embed(
         request: Request, stage: Annotated[str | None, Query(description=f"one of {', '.join(service.stages)}")] = None
@@ -70,15 +72,18 @@ def add(app: "FastAPI", service: Service) -> None:
 def _add_evidence(app: "FastAPI", service: Service, asking: Asking) -> None:
     from fastapi import Query, Request
 
-    labels = service.classifier.labels
-
-    async def evidence(request: Request, top: Annotated[int, Query(ge=1, description="labels a picture")] = 5) -> Any:
+    async def evidence(
+        request: Request,
+        top: Annotated[int, Query(ge=1, description="labels a picture")] = 5,
+        abstain_below: Annotated[float | None, Query(ge=0, le=1, description=_ABSTAIN)] = service.abstain_below,
+    ) -> Any:
         """Where in each picture the evidence for its best label lies (Grad-CAM), with its labels."""
 
         def tell(seen: Seen) -> dict[str, Any]:
-            return {"predictions": best(seen.probabilities, labels, min(top, len(labels))), **drawn(seen)}
+            return labelled(seen.probabilities, service.classifier.labels, top, abstain_below) | drawn(seen)
 
-        return await asking.ask(request, Question(service.load, service.see, tell, heavy=True))
+        around = _note(service, abstain_below)
+        return await asking.ask(request, Question(service.load, service.see, tell, heavy=True, around=around))
 
     _post(app, "/v1/evidence", evidence, answers.Evidences)
 
@@ -88,7 +93,7 @@ def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
     from fastapi import Query, Request
     from fastapi.responses import Response
 
-    near = service.nearby
+    near, words = service.nearby, service.words
     assert near is not None
 
     async def neighbours(
@@ -98,7 +103,11 @@ def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
 
         def tell(found: Sequence[nearby.Neighbour]) -> dict[str, Any]:
             listed = [
-                {"path": each.path.encode("utf-8", "replace").decode(), "label": each.label, "distance": each.distance}
+                {
+                    "path": each.path.encode("utf-8", "replace").decode(),
+                    "label": words.get(each.label, each.label),
+                    "distance": each.distance,
+                }
                 | {"picture": f"v1/neighbours/{each.row}" if near.read else None}
                 for each in found[:count]
             ]
@@ -110,7 +119,7 @@ def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
         """A picture of the features, as the network was shown it."""
         data = await asyncio.to_thread(near.picture, row)
         if data is None:
-            raise Bad(404, f"there is no picture {row}.")
+            raise Bad(404, "address", f"there is no picture {row}.")
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     _post(app, "/v1/neighbours", neighbours, answers.Neighbourhoods)
@@ -120,10 +129,39 @@ def _add_neighbours(app: "FastAPI", service: Service, asking: Asking) -> None:
 
 
 def _post(app: "FastAPI", path: str, endpoint: Callable[..., Any], model: type[Any]) -> None:
+    from fastapi import Depends, Request
+
+    known = [name for name in signature(endpoint).parameters if name != "request"]
+
+    async def no_other(request: Request) -> None:
+        for name in request.query_params:
+            if name not in known:
+                there = f"{nearest(name, known)}; there are {', '.join(known)}"
+                raise Bad(400, "parameter", f"there is no parameter {printable(name)!r}{there}.")
+
     kinds: dict[int | str, dict[str, Any]] = {200: {"model": model}, **answers.REFUSALS}
     app.add_api_route(
-        path, endpoint, methods=["POST"], responses=kinds, openapi_extra=answers.BODY, response_model=None, tags=["ask"]
+        path,
+        endpoint,
+        methods=["POST"],
+        dependencies=[Depends(no_other)],
+        responses=kinds,
+        openapi_extra=answers.BODY,
+        response_model=None,
+        tags=["ask"],
     )
+
+
+def _note(service: Service, abstain_below: float | None) -> dict[str, str]:
+    """What is to be known where answers abstain by probabilities that nobody fitted."""
+    return {} if abstain_below is None or service.calibrated else {"note": UNCALIBRATED}
+
+
+def labelled(probabilities: Tensor, labels: Sequence[str], top: int, abstain_below: float | None) -> dict[str, Any]:
+    """`predictions`, and where it is asked whether to abstain, `abstained`."""
+    found = best(probabilities, labels, min(top, len(labels)))
+    unsure = {} if abstain_below is None else {"abstained": found[0]["probability"] < abstain_below}
+    return {**unsure, "predictions": found}
 
 
 def best(probabilities: Tensor, labels: Sequence[str], top: int) -> list[dict[str, Any]]:

@@ -2,12 +2,16 @@
 
 import asyncio
 import importlib.util
+import math
 import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +20,7 @@ from alexnet import machine
 from alexnet.errors import InputError
 from alexnet.serving.limits import Limits
 from alexnet.serving.server import application
-from alexnet.serving.service import Service
+from alexnet.serving.service import UNCALIBRATED, Service
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -25,6 +29,7 @@ _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _IDLE = 75  # seconds a connection may idle: longer than proxies keep theirs, so that it is they who close
 _CONNECTIONS = 1024
 _UNREAD = 60  # seconds after which a client that does not take its answer is cut off, and the answer forgotten
+_LOOKING = 0.1  # seconds until a second Ctrl-C is seen
 _LEAVING = 5  # seconds beyond a request's own that a stop waits
 
 
@@ -38,6 +43,9 @@ def serve(
     limits: Limits | None = None,
     best: bool = False,
     device: str = "auto",
+    abstain_below: float | None = None,
+    drain_seconds: float = 0,
+    log: bool = False,
     ready: Callable[[str], object] = print,
 ) -> int:
     """The signal that ended the server (SIGTERM; 0 without one), once all that it had accepted was answered.
@@ -50,32 +58,60 @@ def serve(
             server can see them.
         source: where the pictures of the features are now, if they have moved.
         best: of a run, the classifier at the lowest validation error.
+        abstain_below: the probability, 0 to 1, that the best label must reach for an answer not to be "not sure",
+            where a request names no other. A note on standard error tells of a classifier that was never calibrated.
+        drain_seconds: how long after a signal connections are still taken while /readyz says 503 already, for load
+            balancers that ask it to look elsewhere.
+        log: write a line of JSON for each request to standard error.
         ready: told the address once requests are taken.
 
     Raises:
-        InputError: classifier or features cannot be read, the address is taken, or a package is missing.
+        InputError: classifier or features cannot be read, the address is taken, a package is missing, or a number is
+            out of its range.
         KeyboardInterrupt: stopped by Ctrl-C, likewise in order.
     """
     missing = [name.replace("_", "-") for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"serving needs {', '.join(missing)}: pip install 'alexnet[serve]'.")
+    if not 0 <= drain_seconds < math.inf:
+        raise InputError(f"drain_seconds is {drain_seconds}; it must be 0 or more.")
     # A container's share of the cores is not known to torch.
     torch.set_num_threads(min(torch.get_num_threads(), machine.cores()))
     with _listening(host, port) as listener:
-        service = Service.open(run, limits or Limits(), features, source=source, best=best, device=device)
+        taken = limits or Limits()
+        service = Service.open(
+            run, taken, features, source=source, best=best, device=device, abstain_below=abstain_below
+        )
+        if abstain_below is not None and not service.calibrated:
+            print(f"alexnet: {UNCALIBRATED}", file=sys.stderr)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
         with _terminating() as signals:
-            asyncio.run(_run(service, listener, lambda: ready(address), signals))
+            server = http_server(service, drain_seconds, log)
+            asyncio.run(_run(server, listener, lambda: ready(address), signals))
         return signals[0] if signals else 0
 
 
-def http_server(service: Service) -> "Server":
+def http_server(service: Service, drain_seconds: float = 0, log: bool = False) -> "Server":
     """uvicorn's server of the service, not yet running; it ends when a signal or its `should_exit` says so."""
     import uvicorn
 
+    class Draining(uvicorn.Server):
+        """Says that it is stopping before it stops, or each client would lose what it sends just then."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            service.stopping = True
+            super().handle_exit(sig, frame)
+
+        async def main_loop(self) -> None:
+            await super().main_loop()
+            service.stopping = True
+            end = time.monotonic() + drain_seconds
+            while (left := end - time.monotonic()) > 0 and not self.force_exit:
+                await asyncio.sleep(min(left, _LOOKING))
+
     config = uvicorn.Config(
-        application(service),
+        application(service, log),
         ws="none",
         log_level="warning",
         access_log=False,
@@ -85,11 +121,10 @@ def http_server(service: Service) -> "Server":
         timeout_graceful_shutdown=int(service.limits.seconds) + _LEAVING,
         limit_concurrency=_CONNECTIONS,
     )
-    return uvicorn.Server(config)
+    return Draining(config)
 
 
-async def _run(service: Service, listener: socket.socket, ready: Callable[[], object], signals: Sequence[int]) -> None:
-    server = http_server(service)
+async def _run(server: "Server", listener: socket.socket, ready: Callable[[], object], signals: Sequence[int]) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.01)

@@ -1,17 +1,18 @@
-"""The HTTP service: what each address answers, how refusals read, and the headers around everything."""
+"""The HTTP service: what each address answers, how refusals read, and what is around everything."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import alexnet
 from alexnet.errors import InputError
+from alexnet.interchange.proof import spectrum
 from alexnet.serving import answers, page, questions
+from alexnet.serving.around import Around
 from alexnet.serving.bodies import Bad
 from alexnet.serving.service import Service
-from alexnet.serving.telling import Telling
+from alexnet.serving.telling import Reason
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -19,18 +20,14 @@ if TYPE_CHECKING:
 
 _ABOUT = """A classifier of photographs. Send pictures to `/v1/predict`, one as the body itself or many as the field
 `images` of a form. Whatever is refused answers `{"error": "one sentence"}`."""
-_HEADERS = [
-    (b"content-security-policy", page.POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
 
 
-def application(service: Service) -> "ASGIApp":
-    """The ASGI application of a service. When it ends, the service is closed, all that was accepted being answered."""
+def application(service: Service, log: bool = False) -> "ASGIApp":
+    """The ASGI application of a service. When it ends, the service is closed, all that was accepted being answered.
+
+    Args:
+        log: write a line of JSON for each request to standard error.
+    """
     from fastapi import FastAPI
 
     @asynccontextmanager
@@ -50,16 +47,14 @@ def application(service: Service) -> "ASGIApp":
     kernels = page.kernels(service)
     _add_refusals(app)
     questions.add(app, service)
-    _add_facts(app, service, kernels is not None)
+    _add_facts(app, service, kernels is not None and spectrum(kernels).trained)
+    _add_watching(app, service)
     page.add(app, kernels)
-    return _Around(app, service.telling)
+    return Around(app, service, log)
 
 
 def _add_facts(app: "FastAPI", service: Service, kernels: bool) -> None:
-    from fastapi.responses import PlainTextResponse, Response
-
-    classifier, limits = service.classifier, service.limits
-    can = (service.evidence, service.nearby is not None, kernels)
+    classifier, limits, way = service.classifier, service.limits, service.classifier.squaring
 
     async def classes() -> answers.Classes:
         """The classes, in the order of the network's outputs."""
@@ -68,17 +63,41 @@ def _add_facts(app: "FastAPI", service: Service, kernels: bool) -> None:
 
     async def about() -> answers.About:
         """What this server can do."""
-        way = classifier.squaring
-        sizes = (len(classifier.classes), way.size, classifier.views.crop, way.geometry, way.filter)
-        return answers.About(service.name, alexnet.__version__, *sizes, *can, limits.images, limits.megabytes)
+        return answers.About(
+            name=service.name,
+            version=alexnet.__version__,
+            sha256=service.sha256,
+            commit=classifier.commit,
+            recipe=classifier.recipe,
+            temperature=classifier.temperature,
+            calibrated=service.calibrated,
+            abstain_below=service.abstain_below,
+            classes=len(classifier.classes),
+            size=way.size,
+            crop=classifier.views.crop,
+            geometry=way.geometry,
+            filter=way.filter,
+            evidence=service.evidence,
+            neighbours=service.nearby is not None,
+            kernels=kernels,
+            images=limits.images,
+            megabytes=limits.megabytes,
+        )
+
+    app.add_api_route("/v1/classes", classes, response_model=answers.Classes, tags=["facts"])
+    app.add_api_route("/v1/about", about, response_model=answers.About, tags=["facts"])
+
+
+def _add_watching(app: "FastAPI", service: Service) -> None:
+    from fastapi.responses import PlainTextResponse, Response
 
     async def health() -> Any:
         """Whether the process answers."""
         return PlainTextResponse("ok\n")
 
     async def ready() -> Any:
-        """Whether pictures are taken: 503 while the queue is full."""
-        if service.batcher.held < limits.queue:
+        """Whether pictures are taken: 503 while the queue is full, and once the server is stopping."""
+        if service.batcher.held < service.limits.queue and not service.stopping:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready\n", 503)
 
@@ -86,9 +105,7 @@ def _add_facts(app: "FastAPI", service: Service, kernels: bool) -> None:
         """Counters, for Prometheus."""
         return Response(service.telling.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    app.add_api_route("/v1/classes", classes, response_model=answers.Classes, tags=["facts"])
-    app.add_api_route("/v1/about", about, response_model=answers.About, tags=["facts"])
-    full: dict[int | str, Any] = {503: {"description": "The queue is full."}}
+    full: dict[int | str, Any] = {503: {"description": "The queue is full, or the server is stopping."}}
     for path, answer, others in (("/healthz", health, None), ("/readyz", ready, full), ("/metrics", metrics, None)):
         app.add_api_route(path, answer, response_class=PlainTextResponse, responses=others, tags=["watching"])
 
@@ -99,59 +116,36 @@ def _add_refusals(app: "FastAPI") -> None:
     from starlette.exceptions import HTTPException as AnyHTTPException
     from starlette.requests import ClientDisconnect
 
-    def refused(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    def refused(
+        request: "Request", status: int, reason: Reason, sentence: str, headers: dict[str, str] | None = None
+    ) -> JSONResponse:
+        request.state.refused = reason
         return JSONResponse({"error": sentence}, status, headers)
 
-    async def bad(_: "Request", error: Any) -> JSONResponse:
-        return refused(error.status, error.sentence, error.headers)
+    async def bad(request: "Request", error: Any) -> JSONResponse:
+        return refused(request, error.status, error.reason, error.sentence, error.headers)
 
-    async def wrong(_: "Request", error: Any) -> JSONResponse:
-        return refused(422, str(error))
+    async def wrong(request: "Request", error: Any) -> JSONResponse:
+        return refused(request, 422, "parameter", str(error))
 
-    async def invalid(_: "Request", error: Any) -> JSONResponse:
+    async def invalid(request: "Request", error: Any) -> JSONResponse:
         first = error.errors()[0]
         told = first["msg"][:1].lower() + first["msg"][1:]
-        return refused(422, f"{first['loc'][-1]}: {told}.")
+        return refused(request, 422, "parameter", f"{first['loc'][-1]}: {told}.")
 
     async def lost(request: "Request", error: Any) -> JSONResponse:
         known = {404: f"there is nothing at {request.url.path}; /docs lists what there is."}
         known[405] = f"{request.url.path} does not take {request.method}; /docs tells what it takes."
-        return refused(error.status_code, known.get(error.status_code, str(error.detail)), error.headers)
+        sentence = known.get(error.status_code, str(error.detail))
+        return refused(request, error.status_code, "address", sentence, error.headers)
 
-    async def gone(*_: Any) -> Response:
+    async def gone(request: "Request", _: Any) -> Response:
+        request.state.refused = "gone"
         return Response(status_code=499)  # nobody reads it
 
-    async def broken(*_: Any) -> JSONResponse:
-        return refused(500, "the server failed at this request; its log tells where.")
+    async def broken(request: "Request", _: Any) -> JSONResponse:
+        return refused(request, 500, "failed", "the server failed at this request; its log tells where.")
 
     kinds = {Bad: bad, InputError: wrong, RequestValidationError: invalid, HTTPException: lost, AnyHTTPException: lost}
     for kind, handler in {**kinds, ClientDisconnect: gone, Exception: broken}.items():
         app.add_exception_handler(kind, handler)
-
-
-class _Around:
-    """Adds the headers to every response, counts it, and lets HEAD be asked wherever GET may be."""
-
-    def __init__(self, app: Any, telling: Telling) -> None:
-        self._app, self._telling = app, telling
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun, status = time.perf_counter(), 500
-        if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # whoever speaks HTTP to the client leaves out the body
-
-        async def sending(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        finally:
-            path = getattr(scope.get("route"), "path", "other")
-            self._telling.request(path, status, time.perf_counter() - begun)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import devices, machine
+from alexnet import __version__, devices, files, machine
 from alexnet.analysis.saliency import grad_cam, last_maps
 from alexnet.config import nearest
 from alexnet.errors import InputError
+from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
 from alexnet.features.embed import responses
 from alexnet.model import rows
@@ -22,6 +23,11 @@ from alexnet.serving.batcher import Batcher, Compute, Load
 from alexnet.serving.limits import Limits, plain
 from alexnet.serving.nearby import Nearby
 from alexnet.serving.telling import Telling
+
+UNCALIBRATED = (
+    "the classifier is not calibrated, so its probabilities may be far too high (or low) to decide by; "
+    "`alexnet calibrate` comes first."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,12 @@ class Service:
     classifier: Classifier
     limits: Limits
     nearby: Nearby | None = None
+    sha256: str = ""
+    """Of the classifier's file; "" where it came from none."""
+    abstain_below: float | None = None
+    """What the best probability must reach for an answer not to be "not sure", where a request names no other."""
+    stopping: bool = field(init=False, default=False)
+    """Whether the server is about to end: it is not ready any more, and asks its clients to close their connections."""
     stages: dict[str, tuple[int, ...]] = field(init=False)
     """The shapes of what `embed` can give, in the network's order."""
     stage: str = field(init=False)
@@ -63,7 +75,11 @@ class Service:
         except InputError:
             self.evidence = False
         self._embeddings: dict[str, Compute] = {name: partial(self._embed, name) for name in self.stages}
-        self.telling = Telling(lambda: self.batcher.held)
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            raise InputError(f"abstain_below is {self.abstain_below}; it is a probability, from 0 to 1.")
+        told = {"name": self.name, "sha256": self.sha256, "commit": self.classifier.commit}
+        told |= {"version": __version__, "calibrated": str(self.calibrated).lower()}
+        self.telling = Telling(lambda: self.batcher.held, told)
         self.batcher = Batcher(self.limits, machine.cores(), self.telling.batch)
 
     @classmethod
@@ -76,18 +92,31 @@ class Service:
         source: str | Path | None = None,
         best: bool = False,
         device: str = "auto",
+        abstain_below: float | None = None,
     ) -> "Service":
         """The service of a run folder, a classifier file or the name of one that ships.
 
         Raises:
-            InputError: there is no classifier, or the features are not of it.
+            InputError: there is no classifier, the features are not of it, or `abstain_below` is no probability.
         """
         place = devices.choose(device)
         if place.type == "cpu":
             devices.keep_pages()
         classifier = Classifier.load(run, str(place), best)
         found = None if features is None else Nearby.open(features, run, source=source, best=best)
-        return cls(Path(run).resolve().name if Path(run).exists() else str(run), classifier, limits, found)
+        name = Path(run).resolve().name if Path(run).exists() else str(run)
+        checksum = files.checksum(classifier_file.find(run, best))
+        return cls(name, classifier, limits, found, checksum, abstain_below)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether its probabilities were fitted to held-out pictures; a share to abstain by needs that."""
+        return self.classifier.temperature != 1
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What people call a class, by its name."""
+        return dict(zip((entry.name for entry in self.classifier.classes), self.classifier.labels, strict=True))
 
     def close(self) -> None:
         """Nothing, once all that was accepted is answered."""

@@ -49,8 +49,8 @@ def encoded(seed=0, size=(40, 50), kind="PNG", mode="RGB", **options):
 
 
 @contextlib.contextmanager
-def opened(**limits):
-    service = Service("small", classifier(), Limits(**limits))
+def opened(abstain_below=None, **limits):
+    service = Service("small", classifier(), Limits(**limits), abstain_below=abstain_below)
     try:
         yield service
     finally:

@@ -1,6 +1,7 @@
 """The other questions and facts: embed, evidence, neighbours, classes, health, metrics, the API's page."""
 
 import base64
+import hashlib
 import io
 import re
 import shutil
@@ -19,6 +20,7 @@ from alexnet.serving import page, questions
 from alexnet.serving.limits import Limits
 from alexnet.serving.nearby import MOST
 from alexnet.serving.service import Service
+from alexnet.serving.telling import REASONS
 
 RAW = {"content-type": "application/octet-stream"}
 
@@ -55,6 +57,34 @@ def test_embed_and_neighbours_compute_what_was_asked_and_no_more(client, draw, e
         assert asked.post(path, content=draw(), headers=RAW).status_code == 200
     assert computed == [1, 1]
     service.close()
+
+
+def test_neighbours_are_called_as_predictions_call_them(client, draw, make_classifier, tmp_path):
+    make_classifier().save(tmp_path / "small.safetensors")
+    for number, name in enumerate(("a", "other")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "1.png").write_bytes(draw(number))
+    alexnet.embed(tmp_path / "small.safetensors", tmp_path / "pictures", tmp_path / "features", device="cpu")
+    service, asked = serving(client, tmp_path / "small.safetensors", tmp_path / "features")
+    (result,) = asked.post("/v1/neighbours", content=draw(0), headers=RAW).json()["results"]
+    assert [near["label"] for near in result["neighbours"]] == ["a, or such", "other"]
+    service.close()
+
+
+def test_which_classifier_answers_is_told(client, make_classifier, tmp_path):
+    told = make_classifier()
+    told.commit, told.recipe, told.temperature = "c0ffee", {"name": "small", "seeds": [1]}, 1.25
+    told.save(tmp_path / "small.safetensors")
+    service, asked = serving(client, tmp_path / "small.safetensors", None)
+    checksum = hashlib.sha256((tmp_path / "small.safetensors").read_bytes()).hexdigest()
+    about = asked.get("/v1/about").json()
+    assert (about["sha256"], about["commit"], about["recipe"]) == (checksum, "c0ffee", told.recipe)
+    assert (about["temperature"], about["calibrated"], about["version"]) == (1.25, True, alexnet.__version__)
+    (line,) = re.findall(r"^alexnet_classifier_info\{(.*)\} 1\.0$", asked.get("/metrics").text, re.MULTILINE)
+    told = {"name": "small.safetensors", "sha256": checksum, "commit": "c0ffee", "version": alexnet.__version__}
+    assert dict(re.findall(r'(\w+)="(.*?)"', line)) == {**told, "calibrated": "true"}
+    service.close()
+    assert client.get("/v1/about").json()["calibrated"] is False
 
 
 def test_an_answer_of_embed_has_a_limit(make_client, draw, monkeypatch):
@@ -183,6 +213,35 @@ def test_it_is_ready_unless_its_queue_is_full(make_client, draw):
     assert client.get("/readyz").status_code == 200
 
 
+def test_refusals_are_counted_by_reasons_that_are_few(make_client, draw):
+    client = make_client(images=2, queue=2, megabytes=0.1)
+
+    def refusals():
+        found = re.findall(r'alexnet_refusals_total\{reason="(\w+)"\} (\S+)', client.get("/metrics").text)
+        return {reason: float(count) for reason, count in found}
+
+    nothing = dict.fromkeys(REASONS, 0.0)
+    assert refusals() == nothing
+    client.post("/v1/predict", content=draw(), headers=RAW)
+    assert refusals() == nothing
+    for path, content, headers, reason in (
+        ("/v1/elsewhere", draw(), RAW, "address"),
+        ("/v1/predict?topp=1", draw(), RAW, "parameter"),
+        ("/v1/predict?top=0", draw(), RAW, "parameter"),
+        ("/v1/embed?stage=relu9", draw(), RAW, "parameter"),
+        ("/v1/predict", b"", RAW, "form"),
+        ("/v1/predict", draw(), {"content-type": "text/x-anything"}, "type"),
+        ("/v1/predict", bytes(200_000), RAW, "size"),
+        ("/v1/predict", b"no picture", RAW, "pictures"),
+    ):
+        before = refusals()
+        assert client.post(path, content=content, headers=headers).status_code >= 400
+        assert {**before, reason: before[reason] + 1} == refusals()
+    client.post("/v1/predict", files=[("images", ("a.png", draw()))] * 3)
+    assert refusals()["images"] == 1
+    assert refusals().keys() == set(REASONS)
+
+
 def test_metrics_count_what_happened(make_client, draw):
     client = make_client()
     files = [("images", ("good.png", draw())), ("images", ("bad.png", b"x"))]
@@ -247,6 +306,13 @@ def test_the_kernels_are_the_networks_own(client):
     np.testing.assert_allclose(pixels[:size, :size, :3], expected, atol=1)
     assert (pixels[:size, :size, 3] == 255).all()
     assert (pixels[:, size, 3] == 0).all()  # between two
+
+
+def test_kernels_are_called_worth_a_look_where_pictures_made_them(client):
+    assert client.get("/v1/about").json()["kernels"] is False  # drawn at random
+    service, asked = serving(client, "cifar10", None)
+    assert asked.get("/v1/about").json()["kernels"] is True
+    service.close()
 
 
 def test_the_shipped_classifier_is_served_by_name(client, draw):

@@ -87,6 +87,24 @@ def test_abstaining_is_said_where_it_is_asked_for(client, draw):
         assert result["abstained"] is expected
 
 
+def test_a_server_abstains_by_its_own_share_unless_a_request_names_another(make_client, draw):
+    client = make_client(abstain_below=1)
+    assert client.get("/v1/about").json()["abstain_below"] == 1
+    for path in ("/v1/predict", "/v1/evidence"):
+        for query, expected in (("", True), ("?abstain_below=0", False)):
+            (result,) = client.post(path + query, content=draw(), headers=PNG).json()["results"]
+            assert result["abstained"] is expected
+
+
+def test_who_abstains_by_probabilities_that_nobody_fitted_is_told(client, make_client, draw):
+    assert "note" not in client.post("/v1/predict", content=draw(), headers=PNG).json()
+    calibrated = make_client()
+    calibrated.service.classifier.temperature = 1.5
+    for path in ("/v1/predict?abstain_below=0.5", "/v1/evidence?abstain_below=0.5"):
+        assert "is not calibrated" in client.post(path, content=draw(), headers=PNG).json()["note"]
+        assert "note" not in calibrated.post(path, content=draw(), headers=PNG).json()
+
+
 def test_odd_pictures_get_the_right_answer(client, draw):
     odd = {
         "one pixel": draw(3, (1, 1)),

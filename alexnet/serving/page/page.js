@@ -12,7 +12,7 @@ const share = (p) => {
   return p > 0.999 ? "> 99.9 %" : `${(100 * p).toFixed(1)} %`;
 };
 
-let about = { evidence: true, neighbours: false, kernels: false, size: 1, crop: 1, geometry: "crop", megabytes: 32 };
+let about = { evidence: true, neighbours: false, kernels: false, calibrated: true, size: 1, crop: 1, geometry: "crop", megabytes: 32 };
 let turn = 0; // an answer to an earlier picture is dropped
 let address = null; // of the picture shown
 
@@ -116,8 +116,13 @@ function answer(found) {
   part("note").hidden = false;
   const [first, second] = found.predictions;
   const also = second ? `, then ${second.label}, ${share(second.probability)}` : "";
-  part("status").textContent = `Most likely ${first.label}, ${share(first.probability)}${also}.`;
-  part("picture").alt = `Your photograph, taken for ${first.label}`;
+  part("unsure").hidden = !found.abstained;
+  if (found.abstained) {
+    const doubt = about.calibrated ? "" : " The network was never calibrated: its shares may be far too high or low.";
+    part("unsure").textContent = `Not sure: no share reaches ${share(about.abstain_below)}.${doubt}`;
+  }
+  part("status").textContent = `${found.abstained ? "Not sure. " : ""}Most likely ${first.label}, ${share(first.probability)}${also}.`;
+  part("picture").alt = found.abstained ? "Your photograph" : `Your photograph, taken for ${first.label}`;
   if (found.evidence) {
     // What a browser cannot show (TIFF, say), the server has decoded.
     part("picture").onerror = () => { part("picture").onerror = null; part("picture").src = found.picture; filled(true); };
@@ -145,7 +150,7 @@ function neighbours(found) {
       if (near.picture) {
         const picture = made("img");
         picture.src = near.picture;
-        picture.alt = near.label ? `A training picture of ${near.label}` : "A training picture";
+        picture.alt = near.label ? `A picture of ${near.label}` : "A picture";
         item.append(picture);
       }
       const file = made("span", "file", near.path.split("/").pop());
@@ -164,6 +169,7 @@ function fail(sentence) {
   part("error").hidden = !sentence;
   if (!sentence) return;
   part("labels").replaceChildren();
+  part("unsure").hidden = true;
   part("note").hidden = true;
   part("waiting").hidden = true;
   part("status").textContent = "";
