@@ -212,7 +212,7 @@ def _evaluate(arguments: list[str]) -> int:
             queries,
             stage=stage,
             bits=lengths,
-            count=k,
+            k=k,
             pixels=not no_pixels,
             settings=Settings(seed=seed),
             say=terminal.note,
@@ -248,7 +248,9 @@ def _list(found: Found) -> None:
         return
     print(found.image)
     for (path, distance), label in zip(found.neighbours, found.labels, strict=True):
-        print(f"  {distance:9.3f}  {path}" + (f"  ({label})" if label else ""))
+        print(
+            f"  {distance:9{'d' if isinstance(distance, int) else '.3f'}}  {path}" + (f"  ({label})" if label else "")
+        )
 
 
 def _table(ways: list[Way], k: int) -> None:

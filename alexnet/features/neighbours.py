@@ -36,7 +36,8 @@ class Found:
     image: str
     """The path as it was given, or "image 1" for the first of those without a path."""
     neighbours: tuple[tuple[str, float], ...] = ()
-    """(path, distance), the nearest first; paths are relative to the source of the features."""
+    """(path, distance), the nearest first; paths are relative to the source of the features. Of codes the distance is
+    the number of bits that differ, an int."""
     labels: tuple[str, ...] = ()
     """The classes of the neighbours; "" where there are none."""
     error: str | None = None
@@ -53,7 +54,7 @@ class Found:
 def neighbours(
     features: str | Path,
     images: Query | Iterable[Query],
-    count: int = 6,
+    k: int = 6,
     *,
     stage: str | None = None,
     method: Method = "auto",
@@ -62,7 +63,7 @@ def neighbours(
     source: str | Path | None = None,
     device: str = "auto",
 ) -> list[Found]:
-    """For each image its `count` nearest, by Euclidean distance, or by the bits in which codes differ.
+    """For each image its `k` nearest, by Euclidean distance, or by the bits in which codes differ.
 
     The images go the way that the features went: through the same classifier, its preprocessing and its lesions. An
     image that cannot be read has an error in place of neighbours.
@@ -77,10 +78,10 @@ def neighbours(
         source: for the picture: where the images of the features are now, if they have moved.
 
     Raises:
-        InputError: features, classifier or source cannot be read, or are others than recorded; or `count` is below 1.
+        InputError: features, classifier or source cannot be read, or are others than recorded; or `k` is below 1.
     """
-    if count < 1:
-        raise InputError(f"count is {count}; at least one neighbour is asked for.")
+    if k < 1:
+        raise InputError(f"k is {k}; at least one neighbour is asked for.")
     opened, asked = _open(features), _below(images)
     name = _stage(opened, stage)
     if out:
@@ -88,20 +89,24 @@ def neighbours(
     loaded = _classifier(opened, classifier, device)
     shown = recorded(opened.described["preprocessing"])
     rows, errors, first = _answered(loaded, shown, asked, name)
-    found = _search(opened, name, rows, count, method)
+    found = _search(opened, name, rows, k, method)
     near = iter(zip(found.indices.tolist(), found.distances.tolist(), strict=True))
     results, drawn = [], []
-    for number, image in enumerate(_names(asked)):
+    for number, (image, query) in enumerate(zip(_names(asked), asked, strict=True)):
         if number in errors:
             results.append(Found(image, error=errors[number]))
             continue
         places, distances = next(near)
+        if isinstance(opened, Codes):
+            distances = [int(each) for each in distances]
         paths = tuple((opened.paths[i], distance) for i, distance in zip(places, distances, strict=True))
         results.append(Found(image, paths, tuple(opened.labels[i] for i in places)))
-        drawn += [(image, first[number], places)] if number in first else []
+        if number in first:
+            drawn.append(pictures.Row(Path(image).name, _class(query, opened), first[number], places, distances))
     if out:
         read = pictures.reader(opened.described, opened.paths, shown, source)
-        drawing.save(pictures.figure(drawn, _words(opened, loaded), read), Path(out))
+        stored = pictures.Stored(opened.paths, opened.labels, _words(loaded), read, shown.crop)
+        drawing.save(pictures.figure(drawn, stored, f"The nearest by {name}", _source(opened)), Path(out))
     return results
 
 
@@ -136,10 +141,28 @@ def _open(path: str | Path) -> Features | Codes:
     return Codes.open(path) if coded else Features.open(path)
 
 
-def _words(opened: Features | Codes, classifier: Classifier) -> list[str]:
-    """The labels, in words where the classifier has words for them."""
-    words = dict(zip((entry.name for entry in classifier.classes), classifier.labels, strict=True))
-    return [words.get(label, label) for label in opened.labels]
+def _words(classifier: Classifier) -> dict[str, str]:
+    """What people call each class, by its name."""
+    return dict(zip((entry.name for entry in classifier.classes), classifier.labels, strict=True))
+
+
+def _class(query: Query, opened: Features | Codes) -> str:
+    """The class in whose folder a query lies; "" where that is none of the stored images'."""
+    folder = "" if isinstance(query, np.ndarray) else Path(query).absolute().parent.name
+    return folder if folder in opened.labels else ""
+
+
+def _source(opened: Features | Codes) -> str:
+    """The foot of a figure."""
+    described, measure = opened.described, "Euclidean distance"
+    if isinstance(opened, Codes):
+        measure = f"Codes of {opened.coder.bits} bits, by how many differ"
+    lesions = "".join(f", {edit}" for edit in described["edit"])
+    drawn = "" if described["untrained"] is None else f", untrained (seed {described['untrained']})"
+    return (
+        f"{measure}; {len(opened):,} images of {described['source']['path'] or 'an array'}; "
+        f"classifier {described['classifier']['path']}{drawn}{lesions}."
+    )
 
 
 def _stage(opened: Features | Codes, stage: str | None) -> str:

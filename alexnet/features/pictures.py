@@ -1,7 +1,8 @@
 """Pictures beside those nearest to them (figure 4, right), read again from where features came from."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from matplotlib.figure import Figure
 from alexnet import arrays, drawing, files
 from alexnet.data.decoding import Refused
 from alexnet.data.shards import PreparedSet
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 from alexnet.features.stimuli import Showing
 
-_LETTERS = 18
+_LETTERS = 20  # of the small size, below a picture
 DRAWN = 12
 """Rows of a figure at most."""
 
@@ -85,24 +86,88 @@ def _of_array(place: Path, recorded: dict[str, Any], paths: Sequence[str], showi
     return read
 
 
-def figure(rows: Sequence[tuple[str, np.ndarray, Sequence[int]]], labels: Sequence[str], read: Read) -> Figure:
-    """Images on the left, each one's nearest in its row, with the names of their classes; the first twelve images.
+@dataclass(frozen=True, eq=False)
+class Row:
+    """An image with its nearest, to be drawn."""
+
+    name: str
+    label: str
+    """Its class's name; "" where it is not known."""
+    pixels: np.ndarray
+    """uint8 `[S,S,3]`."""
+    places: Sequence[int]
+    """The rows of its nearest in the features."""
+    distances: Sequence[float]
+    """To them; whole numbers are bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """The images that were searched."""
+
+    paths: Sequence[str]
+    labels: Sequence[str]
+    """Names of classes by row; "" where there are none."""
+    words: Mapping[str, str]
+    """What people call a class, where that is not its name."""
+    read: Read
+    crop: int
+    """C: the network sees the central C×C."""
+
+
+def figure(rows: Sequence[Row], stored: Stored, title: str, source: str) -> Figure:
+    """The first twelve images, framed, each one's nearest in its row, as the network sees them.
+
+    Below each of the nearest stand its class, orange where it is not the image's (which may not be known), and its
+    distance; one without a class has its name.
 
     Args:
-        rows: for each image its name, its pixels uint8 `[S,S,3]`, and the rows of its nearest.
-        labels: the classes by row; "" where there are none.
+        source: where the numbers come from, for the foot.
     """
     rows = rows[:DRAWN]
-    most = max((len(places) for _, _, places in rows), default=0)
-    drawn = drawing.figure(1.3 * (most + 1) + 0.2, 0.2 + 1.5 * max(1, len(rows)))
+    most = max((len(row.places) for row in rows), default=0)
+    drawn = drawing.figure(max(4.5, 1.3 * (most + 1) + 0.2), 0.7 + 1.65 * max(1, len(rows)))
     grid = drawn.add_gridspec(max(1, len(rows)), most + 2, width_ratios=[1, 0.12, *[1] * most])
-    for number, (name, pixels, places) in enumerate(rows):
-        _show(drawn.add_subplot(grid[number, 0]), pixels, Path(name).name, drawing.MUTED)
-        for column, place in enumerate(places):
-            _show(drawn.add_subplot(grid[number, column + 2]), read(place), labels[place], drawing.INK)
-    return drawn
+    strange = False
+    for number, row in enumerate(rows):
+        axes = _show(drawn.add_subplot(grid[number, 0]), row.pixels, stored.crop, _lines(row.name), drawing.BLUE)
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=drawing.BLUE, linewidth=2)
+        for column, (place, distance) in enumerate(zip(row.places, row.distances, strict=True)):
+            label = stored.labels[place]
+            other = bool(row.label and label and label != row.label)
+            text = drawing.words(stored.words.get(label, label), _LETTERS - 2) or _end(Path(stored.paths[place]).name)
+            ink, strange = drawing.ORANGE if other else drawing.INK, strange or other
+            axes = drawn.add_subplot(grid[number, column + 2])
+            _show(axes, stored.read(place), stored.crop, f"{text}\n{told(distance)}", ink)
+    colours = "Framed: the picture asked for. " + "Orange: of another class than it. " * strange
+    return drawing.heading(drawn, title, colours + source)
 
 
-def _show(axes: Axes, pixels: np.ndarray, text: str, ink: str) -> None:
-    drawing.bare(axes).imshow(pixels, interpolation="nearest" if len(pixels) < 64 else None)
-    drawing.literal(axes.set_xlabel(drawing.words(text, _LETTERS), fontsize=7, color=ink))
+def told(distance: float) -> str:
+    """A distance for people: bits where it is a whole number."""
+    return counted(distance, "bit") if isinstance(distance, int) else f"{distance:.3f}"
+
+
+def _show(axes: Axes, pixels: np.ndarray, crop: int, text: str, ink: str) -> Axes:
+    """`axes` with what the network sees of a picture, and a text below."""
+    start = (len(pixels) - crop) // 2
+    seen = pixels[start : start + crop, start : start + crop]
+    drawing.bare(axes).imshow(seen, interpolation="nearest" if crop < 64 else None)
+    drawing.literal(axes.set_xlabel(text, fontsize=7, color=ink))
+    return axes
+
+
+def _lines(name: str) -> str:
+    """A file's name in two lines at most, its beginning and its end."""
+    name = drawing.cut(name, 1000)
+    if len(name) <= _LETTERS:
+        return name
+    first = name[:_LETTERS] if len(name) <= 2 * _LETTERS else name[: _LETTERS - 1] + "…"
+    return f"{first}\n{name[max(_LETTERS, len(name) - _LETTERS) :]}"
+
+
+def _end(name: str) -> str:
+    """A name's end, where its number is."""
+    name = drawing.cut(name, 1000)
+    return name if len(name) <= _LETTERS else "…" + name[-_LETTERS + 1 :]

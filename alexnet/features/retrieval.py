@@ -86,12 +86,12 @@ def retrieval(
     *,
     stage: str | None = None,
     bits: Sequence[int] = BITS,
-    count: int = 6,
+    k: int = 6,
     pixels: bool = True,
     settings: Settings | None = None,
     say: Callable[[str], object] = lambda _: None,
 ) -> list[Way]:
-    """Precision at `count` and time a query: of pixels, vectors, codes of each length, and random projections.
+    """Precision at `k` and time a query: of pixels, vectors, codes of each length, and random projections.
 
     Codes are fitted to the features alone, by an auto-encoder of the vectors and one of the pixels.
 
@@ -104,13 +104,13 @@ def retrieval(
         say: told of each way before it begins.
 
     Raises:
-        InputError: a length of codes or `count` makes no sense; features cannot be read, have no classes, or other
+        InputError: a length of codes or `k` makes no sense; features cannot be read, have no classes, or other
             ones, or the sources are not there.
     """
     for length in bits:
         Settings(bits=length)  # raises
-    if count < 1:
-        raise InputError(f"count is {count}; at least one neighbour is asked for.")
+    if k < 1:
+        raise InputError(f"k is {k}; at least one neighbour is asked for.")
     stored, asked = Features.open(features), Features.open(queries)
     if stored.path.resolve() == asked.path.resolve():
         raise InputError(f"{stored.path} is searched and asked for: each image would find itself; embed other images.")
@@ -121,11 +121,11 @@ def retrieval(
     if pixels:
         seen = Vectors(_reduced(stored), _reduced(asked))
         side = round((seen.stored.shape[1] / 3) ** 0.5)
-        found += [exact(f"pixels {side}×{side}", seen, classes, count, say)]
-        found += coded("pixels", seen, classes, bits, count, settings, say)
-    found += [exact(name, vectors, classes, count, say)]
-    found += coded(name, vectors, classes, bits, count, settings, say)
-    return [*found, *projected(name, vectors, classes, bits, count, say)]
+        found += [exact(f"pixels {side}×{side}", seen, classes, k, say)]
+        found += coded("pixels", seen, classes, bits, k, settings, say)
+    found += [exact(name, vectors, classes, k, say)]
+    found += coded(name, vectors, classes, bits, k, settings, say)
+    return [*found, *projected(name, vectors, classes, bits, k, say)]
 
 
 def exact(
@@ -220,5 +220,5 @@ def _reduced(features: Features) -> np.ndarray:
     """float32 `[N, 3*32*32]`: the images of features, read again, their middle reduced."""
     shown = recorded(features.described["preprocessing"])
     read = pictures.reader(features.described, features.paths, shown)
-    images = (torch.from_numpy(read(row)).permute(2, 0, 1)[None] for row in range(len(features)))
+    images = (torch.tensor(read(row)).permute(2, 0, 1)[None] for row in range(len(features)))
     return np.concatenate([reduced(image, shown.crop) for image in images])

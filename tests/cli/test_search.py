@@ -73,7 +73,7 @@ def test_neighbours(place, capsys, tmp_path):
     assert run(capsys, "neighbours", place / "features")[0] == 2
     code, out, err = run(capsys, "neighbours", place / "others", query, "--k", 0)
     assert (code, out) == (1, "")
-    assert "count is 0; at least one neighbour is asked for" in err
+    assert "k is 0; at least one neighbour is asked for" in err
 
 
 def test_codes(place, capsys, tmp_path):
@@ -84,6 +84,8 @@ def test_codes(place, capsys, tmp_path):
     assert json.loads(out)["bits"] == 16
     code, out, _ = run(capsys, "neighbours", tmp_path / "codes", place / "pictures" / "light" / "1.png", "--json")
     assert {"path": "light/1.png", "distance": 0.0} in json.loads(out)["neighbours"]
+    code, out, _ = run(capsys, "neighbours", tmp_path / "codes", place / "pictures" / "light" / "1.png")
+    assert out.splitlines()[1].split()[0] == "0"
     words = ("codes", "evaluate", place / "features", place / "others", "--stage", "fc10", "--no-pixels")
     code, out, _ = run(capsys, *words, "--bits", "8,16", "--k", 3, "--json")
     assert [way["search"] for way in json.loads(out)["searches"]] == [

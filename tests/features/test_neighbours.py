@@ -6,6 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import alexnet
@@ -101,10 +102,10 @@ def test_a_block_of_queries_is_in_memory_at_a_time(features, folder, tmp_path, m
         assert each.error or each.neighbours[0][0][-6:] == each.image[-6:]
         assert each.error or each.neighbours[0][1] == 0
     assert max(most) <= 12 + 2 * 2
-    assert [image[-6:-4] for image, _, _ in rows] == [f"{n:02}" for n in range(15) if n not in (3, 4, 5)]
-    for image, pixels, _ in rows:
-        with Image.open(image) as query:
-            assert pixels.mean() == pytest.approx(np.asarray(query).mean(), abs=3)
+    assert [row.name[-6:-4] for row in rows] == [f"{n:02}" for n in range(15) if n not in (3, 4, 5)]
+    for row in rows:
+        with Image.open(tmp_path / "queries" / row.name) as query:
+            assert row.pixels.mean() == pytest.approx(np.asarray(query).mean(), abs=3)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,62 @@ def test_a_picture_of_the_nearest(features, folder, tmp_path):
         assert out.stat().st_size > 1000
     with pytest.raises(InputError, match="gif"):
         alexnet.neighbours(features, queries, stage=STAGE, out=tmp_path / "near.gif")
+
+
+def drawn_by(monkeypatch, *given, **options):
+    """The figure that is saved."""
+    figures, figure = [], neighbours.pictures.figure
+    with monkeypatch.context() as patched:
+        patched.setattr(neighbours.pictures, "figure", lambda *some: figures.append(figure(*some)) or figures[-1])
+        alexnet.neighbours(*given, **options)
+    return figures[0]
+
+
+def test_the_picture_has_title_foot_distances_and_the_class_that_differs(features, folder, tmp_path, monkeypatch):
+    (tmp_path / "dark").mkdir()
+    name = "a photograph with a name of fifty letters or so.png"
+    shutil.copy(folder / "light" / "01.png", tmp_path / "dark" / name)  # so all its neighbours are of another class
+    queries = [folder / "light" / "09.png", tmp_path / "dark" / name]
+    figure = drawn_by(monkeypatch, features, queries, 2, stage=STAGE, out=tmp_path / "near.png")
+    found = alexnet.neighbours(features, queries, 2, stage=STAGE)
+    assert figure._suptitle.get_text() == f"The nearest by {STAGE}"
+    foot = " ".join(figure._supxlabel.get_text().split())
+    assert foot.startswith("Framed: the picture asked for. Orange: of another class than it. Euclidean distance; 60 im")
+    assert str(folder) in foot.replace(" ", "")
+    assert "cifar10.safetensors" in foot
+    texts = [axes.get_xlabel() for axes in figure.axes]
+    inks = [axes.xaxis.label.get_color() for axes in figure.axes]
+    framed = [axes.spines["top"].get_visible() for axes in figure.axes]
+    assert framed == [True, False, False] * 2
+    first, last = texts[3].split("\n")
+    assert name.startswith(first.rstrip("…"))
+    assert name.endswith(last)
+    for row in range(2):
+        of_row = texts[3 * row + 1 : 3 * row + 3]
+        near = found[row].neighbours
+        assert of_row == [f"{label}\n{apart:.3f}" for label, (_, apart) in zip(found[row].labels, near, strict=True)]
+    orange = neighbours.pictures.drawing.ORANGE
+    assert [ink == orange for ink in inks] == [False] * 4 + [True] * 2
+    figure.draw_without_rendering()
+    size, renderer = figure.get_size_inches() * figure.dpi, FigureCanvasAgg(figure).get_renderer()
+    for text in [figure._suptitle, figure._supxlabel, *(axes.xaxis.label for axes in figure.axes)]:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= 0
+        assert box.x1 <= size[0]
+        assert box.y0 >= 0
+        assert box.y1 <= size[1]
+
+
+def test_the_picture_is_what_the_network_sees_and_rows_of_arrays_have_numbers(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), np.uint8)
+    np.save(tmp_path / "images of a long name.npy", images)
+    alexnet.embed("cifar10", tmp_path / "images of a long name.npy", tmp_path / "file", STAGE, geometry="whole")
+    figure = drawn_by(monkeypatch, tmp_path / "file", images[4], 2, out=tmp_path / "near.png")
+    query, first, _ = figure.axes
+    assert np.array_equal(query.images[0].get_array(), images[4])
+    assert np.array_equal(first.images[0].get_array(), images[4])
+    assert first.get_xlabel().endswith(".npy[4]\n0.000")
+    assert "Orange" not in figure._supxlabel.get_text()
 
 
 def test_a_picture_shows_where_the_images_are_now(folder, tmp_path):
@@ -213,6 +270,8 @@ def test_codes_are_searched_by_their_bits(features, folder, tmp_path):
     order = np.argsort(apart, kind="stable")[:4]
     assert [path for path, _ in found.neighbours] == [made.paths[i] for i in order]
     assert [distance for _, distance in found.neighbours] == apart[order].tolist()
+    assert all(type(distance) is int for _, distance in found.neighbours)
+    assert neighbours.pictures.told(1) == "1 bit"
     with pytest.raises(InputError, match="codes of fc10, not of relu2"):
         alexnet.neighbours(tmp_path / "codes", folder / "dark" / "08.png", stage="relu2")
     with pytest.raises(InputError, match="searched whole"):
@@ -229,7 +288,7 @@ def test_what_cannot_be_searched_is_refused(features, tmp_path):
         alexnet.neighbours(tmp_path, tmp_path / "x.png")
     for method in ("auto", "exact", "index"):
         for count in (0, -1):
-            with pytest.raises(InputError, match=f"count is {count}; at least one neighbour"):
+            with pytest.raises(InputError, match=f"k is {count}; at least one neighbour"):
                 alexnet.neighbours(features, tmp_path / "x.png", count, stage=STAGE, method=method)
 
 

@@ -9,6 +9,7 @@ import alexnet
 from alexnet.errors import InputError
 from alexnet.features import retrieval
 from alexnet.features.coder import Settings, fit
+from alexnet.features.folder import Features
 from alexnet.features.hamming import hamming
 from alexnet.features.retrieval import Classes, Vectors, coded, exact, projected, reduced
 
@@ -91,7 +92,7 @@ def folders(tmp_path):
 
 def test_the_table(folders):
     said = []
-    ways = alexnet.retrieval(*folders, bits=(8, 16), count=3, settings=QUICK, say=said.append)
+    ways = alexnet.retrieval(*folders, bits=(8, 16), k=3, settings=QUICK, say=said.append)
     assert [way.name for way in ways] == [
         "pixels 24×24",
         "pixels, 8 bits",
@@ -105,7 +106,7 @@ def test_the_table(folders):
     assert len(said) == 8
     assert ways[0].precision == ways[3].precision == 1  # light and dark are told apart by either
     assert ways[0].to_json().keys() == {"search", "precision", "standard_error", "milliseconds", "bytes"}
-    bare = alexnet.retrieval(*folders, bits=(8,), count=3, settings=QUICK, pixels=False)
+    bare = alexnet.retrieval(*folders, bits=(8,), k=3, settings=QUICK, pixels=False)
     assert [way.name for way in bare] == ["fc10", "fc10, 8 bits", "fc10, 8 random projections"]
     assert bare[1].same_class.tolist() == ways[4].same_class.tolist()
 
@@ -115,7 +116,7 @@ def test_what_makes_no_sense_is_refused_before_a_picture_is_read(folders, monkey
     for options, match in (
         ({"bits": (8, 12)}, "12 bits: a code has 8 to 1024 bits"),
         ({"bits": (8, 0)}, "0 bits"),
-        ({"bits": (8,), "count": 0}, "count is 0"),
+        ({"bits": (8,), "k": 0}, "k is 0; at least one"),
     ):
         with pytest.raises(InputError, match=match):
             alexnet.retrieval(*folders, settings=QUICK, **options)
@@ -136,6 +137,21 @@ def test_pixels_of_grey_pictures_are_those_that_were_shown(tmp_path):
     assert (found[:, :, :5] == level).all()
     assert np.array_equal(found[:, 0], found[:, 2])
     assert found[:, :, 12].std() > 10
+
+
+def test_pictures_that_may_not_be_written_to_are_read_without_a_warning(folders, monkeypatch):
+    def frozen(*_):
+        pixels = np.zeros((32, 32, 3), np.uint8)
+        pixels.setflags(write=False)
+        return lambda row: pixels
+
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        monkeypatch.setattr(retrieval.pictures, "reader", frozen)
+        assert retrieval._reduced(Features.open(folders[1])).shape == (8, 3 * 24 * 24)
+    finally:
+        torch.set_warn_always(before)
 
 
 def test_what_cannot_be_measured_is_refused(folders, tmp_path):
