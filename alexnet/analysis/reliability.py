@@ -9,23 +9,26 @@ from alexnet.evaluation.calibration import Calibration
 from alexnet.evaluation.reliability import Reliability
 
 _POINTS = 400
-_FEWEST = 10  # images below which a share says little: the curve begins there
+_FEWEST = 10  # images below which a share says little: the curves have no smaller part
 
 
 def reliability(calibration: Calibration) -> Figure:
     """The reliability curve before and after calibration, how many images have which confidence, and risk by coverage.
 
-    A point stands for the images of a bin: their mean confidence, and the share answered rightly; on the diagonal
-    probabilities are what they say. Its area grows with the number of images.
+    A point stands for the images of a bin, or of neighbouring ones of fewer than ten images together: their mean
+    confidence, and the share answered rightly; on the diagonal probabilities are what they say. Its area grows with the
+    number of images.
     """
-    figure = drawing.figure(9, 4.3)
+    figure = drawing.figure(9, 4.8)
     left, right = figure.subplots(1, 2)
     _curves(drawing.plain(left), calibration)
     _risk(drawing.plain(right), calibration)
     for axes in (left, right):
         axes.xaxis.label.set_size(8)
         axes.yaxis.label.set_size(8)
-        axes.legend(frameon=False, fontsize=8, labelcolor=drawing.INK, loc="upper left")
+        # Below the axes: inside, one corner or another has a curve.
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
+        axes.legend(frameon=False, fontsize=8, labelcolor=drawing.INK, **below)
     return figure
 
 
@@ -38,15 +41,25 @@ def _curves(axes: Axes, calibration: Calibration) -> None:
     ):
         x, y, images = _points(found)
         axes.plot(x, y, color=colour, linewidth=1.4, label=f"{name}: calibration error {found.calibration_error:.4f}")
-        axes.scatter(x, y, s=6 + 200 * images / max(1, images.sum()), color=colour, alpha=0.7, linewidth=0)
-    axes.set(xlim=(0, 1), ylim=(0, 1.12), xlabel="mean confidence of a bin", ylabel="share right")
+        area = 6 + 200 * images / max(1, images.sum())
+        axes.scatter(x, y, s=area, color=colour, alpha=0.7, linewidth=0, clip_on=False, zorder=3)
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="share right")
+    axes.set_xlabel(f"mean confidence of a bin, those of fewer than {_FEWEST} images merged")
 
 
 def _points(found: Reliability) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(confidence, accuracy, images) of the bins that have images."""
-    rows = [(b.confidence, b.accuracy, b.images) for b in found.bins if b.images]
-    x, y, images = np.array(rows, dtype=np.float64).T
-    return x, y, images
+    """(confidence, accuracy, images) of bins, neighbours merged till they have `_FEWEST` images; what is left joins."""
+    sums: list[np.ndarray] = []
+    for b in found.bins:
+        row = b.images * np.array([b.confidence, b.accuracy, 1.0])
+        if sums and (sums[-1][2] < _FEWEST or not b.images):
+            sums[-1] = sums[-1] + row
+        else:
+            sums.append(row)
+    if len(sums) > 1 and sums[-1][2] < _FEWEST:
+        sums[-2:] = [sums[-2] + sums[-1]]
+    sure, right, images = np.array(sums).T
+    return sure / images, right / images, images
 
 
 def _risk(axes: Axes, calibration: Calibration) -> None:

@@ -121,6 +121,12 @@ def calibrate(arguments: list[str]) -> int:
         with terminal.bar("calibrating", total, "images") as progress:
             found = alexnet.calibrate(run, data, split, views, best=best, out=out, device=device, progress=progress)
         terminal.print_json(found.to_json()) if json else _tell_calibration(found)
+        if found.worse:
+            terminal.note(
+                f"alexnet: on {found.measured} the loss is higher at this temperature than at 1 "
+                f"({found.after.loss:.4f}, {found.before.loss:.4f}): {counted(found.images, 'image')} of {found.split} "
+                "are too few to fit it to. Hold out more (`alexnet prepare --holdout`), train again and calibrate that."
+            )
         return 0
 
     return terminal.parse(command, arguments, "calibrate")
@@ -201,9 +207,11 @@ def _tell_calibration(found: Calibration) -> None:
         ("top-1 error", (before.top1_error, after.top1_error)),
     ):
         print(f"{name:<18}{values[0]:8.4f}{values[1]:8.4f}")
-    print("\nanswered  abstain below  top-1 error (± standard error)")
+    print("\nanswered   images  abstain below  top-1 error (95 %: Wilson's interval)")
     for row in found.answered:
-        print(f"{row.share:8.1%}  {row.abstain_below:13.4f}  {row.error:.4f} ± {row.standard_error:.4f}")
+        low, high = row.interval
+        below = f"{row.abstain_below:.4f}" if row.abstain_below == round(row.abstain_below, 4) else row.abstain_below
+        print(f"{row.share:8.1%}  {row.images:7,}  {below:>13}  {row.error:.4f} ({low:.4f} to {high:.4f})")
     print(f"\nkept in  {found.file}\nfigure   {found.figure}")
 
 

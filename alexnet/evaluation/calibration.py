@@ -53,6 +53,11 @@ class Calibration:
     figure: str = ""
 
     @property
+    def worse(self) -> bool:
+        """Whether the loss measured is higher at the temperature than at 1: it was fitted to too few images."""
+        return self.after.loss > self.before.loss
+
+    @property
     def answered(self) -> tuple[Answered, ...]:
         """The error among the images that are answered, for the shares of `SHARES`."""
         return risk_coverage(self.confidences, self.errors)
@@ -89,7 +94,8 @@ def calibrate(
         progress: told the number of images of each batch.
 
     Raises:
-        InputError: set and classifier do not fit, `split` is `train`, or its images determine no temperature.
+        InputError: set and classifier do not fit, `split` is `train`, its images determine no temperature, or the
+            answers to them are no better than guessing: all the same, or wrong as often as drawn classes would be.
     """
     if split == "train":
         raise InputError(
@@ -100,6 +106,7 @@ def calibrate(
     if not count:
         raise InputError(f"{prepared.path} has no images in its {split} split; prepare it with --holdout 0.1.")
     logits, labels = _whole(_logits(classifier, prepared, split, views, progress), count)
+    _require_better_than_guessing(logits, labels, f"{prepared.path}, {split}")
     found = temperature(logits, labels, f"{prepared.path}, {split}")
     how: Literal["apart", "crosswise", "same"] = "apart"
     if split != "test" and prepared.counts.get("test"):
@@ -185,6 +192,22 @@ def _logits(
     for batch in loader.in_order():
         yield classifier.logits(batch.images, views).cpu(), places[batch.labels.cpu()]
         progress(batch.count)
+
+
+def _require_better_than_guessing(logits: Tensor, labels: Tensor, where: str) -> None:
+    """Nothing; a temperature can be fitted to a guess too, but probabilities of it promise what is not there."""
+    answers, wrong, classes = set(), 0.0, logits.shape[2]
+    for block in _blocks(logits, torch.arange(len(labels))):
+        logs = metrics.averaged(logits[block].double(), 1.0)
+        answers |= set(logs.argmax(1).tolist())
+        wrong += float(metrics.errors(logs, labels[block], 1).sum())
+    error = wrong / len(labels)
+    if wrong and (len(answers) == 1 < len(labels) or error > 1 - 1 / classes - 1e-9):
+        told = "the same answer to all of them" if len(answers) == 1 else f"{counted(classes, 'class', 'classes')}"
+        raise InputError(
+            f"{where}: the answers are no better than guessing ({told}, error {error:.4f}), and no temperature changes "
+            "that: train further, or take the set that the classifier learnt from."
+        )
 
 
 def _whole(parts: Iterator[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:

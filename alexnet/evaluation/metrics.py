@@ -1,4 +1,4 @@
-"""Views averaged; loss and errors of single images, the confusion matrix, and the standard error."""
+"""Views averaged; loss and errors of single images, the confusion matrix, the standard error and an interval."""
 
 import math
 
@@ -72,3 +72,15 @@ def confusion(labels: Tensor, answers: Tensor, classes: int) -> Tensor:
 def standard_error(error: float, images: int) -> float:
     """The standard error of an error rate measured on `images` independent images (binomial)."""
     return math.sqrt(max(0.0, error * (1 - error)) / images) if images else math.nan
+
+
+def wilson(error: float, images: int) -> tuple[float, float]:
+    """The least and the greatest error rate that `error`, measured on `images` independent images, speaks for, 95 %.
+
+    Wilson's score interval (JASA 1927), two-sided: where no image errs it ends at 3.84 / (images + 3.84), not at 0.
+    """
+    if not images:
+        return 0.0, 1.0
+    square = 1.959964**2 / images
+    middle, half = error + square / 2, math.sqrt(square * (error * (1 - error) + square / 4))
+    return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))

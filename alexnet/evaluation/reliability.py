@@ -1,7 +1,7 @@
 """What probabilities are worth: calibration error by bins of confidence, and the error of those sure enough.
 
 Not in the paper. Expected calibration error: Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Risk and
-coverage: El-Yaniv and Wiener, JMLR 2010.
+coverage: El-Yaniv and Wiener, JMLR 2010. Intervals: Wilson, JASA 1927.
 """
 
 import math
@@ -16,6 +16,7 @@ from alexnet.evaluation import metrics
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 _BINS = 15
 _DRAWS = 200
+_DIGITS = 6  # of a threshold: a probability computed in float32 has hardly more
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ class Answered:
     images: int
     """and how many they are:"""
     abstain_below: float
-    """those whose best probability is this at least."""
+    """those whose best probability is this at least: four digits, up to six where fewer do not divide them."""
     error: float
     """The top-1 error among them."""
     standard_error: float
+    interval: tuple[float, float]
+    """Wilson's interval, 95 %, for the error: it keeps its meaning where few images, or none, are answered wrongly."""
 
 
 def reliability(columns: Tensor, temperature: float = 1.0, bins: int = _BINS) -> Reliability:
@@ -88,21 +91,36 @@ def reliability(columns: Tensor, temperature: float = 1.0, bins: int = _BINS) ->
 def risk_coverage(confidences: Tensor, errors: Tensor, shares: Sequence[float] = SHARES) -> tuple[Answered, ...]:
     """The error among the surest images, for each share of them that is to be answered.
 
-    Images as sure as the last one answered are answered too, as `abstain_below` would.
+    Images as sure as the last one answered, to six digits, are answered too, as `abstain_below` would.
 
     Args:
         confidences: float64 `[N]`, each image's best probability.
         errors: float64 `[N]`, its top-1 error.
         shares: above 0, at most 1.
     """
-    order = confidences.sort(descending=True)
+    finest = 10**_DIGITS
+    # What float32 rounds to 1 is as sure as the step below it, or the threshold would be 1 and let nothing else pass.
+    sure = (confidences * finest).floor().clamp(max=finest - 1) / finest
+    order = sure.sort(descending=True).values
     rows = []
     for share in shares:
-        below = float(order.values[max(1, math.ceil(share * len(confidences) - 1e-9)) - 1])
-        kept = confidences >= below
+        least = float(order[max(1, math.ceil(share * len(sure) - 1e-9)) - 1])
+        kept = sure >= least
         count, error = int(kept.sum()), float(errors[kept].mean())
-        rows.append(Answered(count / len(errors), count, below, error, metrics.standard_error(error, count)))
+        below = _between(float(order[count]) if count < len(order) else -1.0, least)
+        spread = metrics.standard_error(error, count)
+        rows.append(Answered(count / len(errors), count, below, error, spread, metrics.wilson(error, count)))
     return tuple(rows)
+
+
+def _between(left_out: float, least: float) -> float:
+    """The threshold of fewest digits, at least four, above `left_out` and at most `least`."""
+    for digits in range(4, _DIGITS):
+        parts = int(10**digits)
+        value = math.floor(least * parts) / parts
+        if value > left_out:
+            return value
+    return least
 
 
 def _gap(places: np.ndarray, sure: np.ndarray, right: np.ndarray, bins: int) -> float:

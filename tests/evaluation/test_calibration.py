@@ -96,9 +96,11 @@ def truthful(make_classifier, make_pictures, counts, scale=1.0):
     """(a classifier whose logits are `scale` times what its labels are drawn from, a prepared set)."""
     classifier = make_classifier()
     last = classifier.network.rows[-1].name
-    spread = classifier.logits(torch.from_numpy(make_pictures(100, 7, seed=9).pixels)).std()
+    logits = classifier.logits(torch.from_numpy(make_pictures(100, 7, seed=9).pixels))[:, 0]
+    common = logits.mean(0)
     state = classifier.network.whole()
-    sharp = {n: v * (2 / spread if n.startswith(last) else 1) for n, v in state.items()}
+    state[f"{last}.bias"] = state[f"{last}.bias"] - common  # or one class would be the answer to every picture
+    sharp = {n: v * (2 / (logits - common).std() if n.startswith(last) else 1) for n, v in state.items()}
     classifier.network.load_whole(sharp)
     splits, random = {}, np.random.default_rng(5)
     for seed, (name, count) in enumerate(counts.items()):
@@ -151,6 +153,35 @@ def test_a_half_without_errors_makes_it_optimistic_and_that_is_said(make_classif
     images.labels[0] = (answers[0] + 1) % 7
     found = calibrate(classifier, prepared, "test")
     assert (found.how, found.measured) == ("same", "test")
+
+
+def test_guesses_are_refused(make_classifier, make_pictures):
+    classifier, prepared = truthful(make_classifier, make_pictures, {"val": 140, "test": 20})
+    images, last = prepared.split("val"), classifier.network.rows[-1].name
+    random = np.random.default_rng(0)
+    state = classifier.network.whole()
+    classifier.network.load_whole(
+        {n: v + 1e3 * (torch.arange(7) == 2) if n == f"{last}.bias" else v for n, v in state.items()}
+    )
+    images.labels = random.permutation(np.arange(140) % 7)
+    with pytest.raises(InputError, match=r"no better than guessing \(the same answer to all of them, error 0\.8571\)"):
+        calibrate(classifier, prepared)
+    images.labels[:40] = 2  # more than a seventh is right now, and still nothing is known
+    with pytest.raises(InputError, match=r"set, val: .*the same answer"):
+        calibrate(classifier, prepared)
+    classifier.network.load_whole(state)
+    answers = classifier.probabilities(torch.from_numpy(images.pixels)).argmax(1).numpy()
+    images.labels = np.where(np.arange(140) % 7 == 0, answers, (answers + 1) % 7)  # right as often as chance
+    with pytest.raises(InputError, match=r"no better than guessing \(7 classes, error 0\.8571\)"):
+        calibrate(classifier, prepared)
+
+
+def test_a_temperature_that_makes_the_loss_worse_is_known(make_classifier, make_pictures):
+    classifier, prepared = truthful(make_classifier, make_pictures, {"val": 300, "test": 300}, scale=3)
+    assert not calibrate(classifier, prepared).worse
+    images = prepared.split("test")
+    images.labels = classifier.probabilities(torch.from_numpy(images.pixels)).argmax(1).numpy()
+    assert calibrate(classifier, prepared).worse, "all is right there: it could be surer"
 
 
 def test_what_cannot_be_calibrated_is_said(make_classifier, make_pictures):

@@ -75,3 +75,14 @@ def test_confusion_agrees_with_scikit_learn():
 def test_standard_error():
     assert metrics.standard_error(0.2, 656) == pytest.approx(0.0156, abs=1e-4)
     assert metrics.standard_error(0.0, 10) == 0
+
+
+@pytest.mark.parametrize(("wrong", "images"), [(0, 49), (1, 49), (10, 81), (1119, 5000), (7, 7)])
+def test_wilsons_ends_are_the_rates_from_which_the_measured_one_is_196_deviations_away(wrong, images):
+    error = wrong / images
+    for end, beyond in zip(metrics.wilson(error, images), (0.0, 1.0), strict=True):
+        if error == beyond:
+            assert end == pytest.approx(beyond)
+        else:
+            assert abs(end - error) == pytest.approx(1.959964 * (end * (1 - end) / images) ** 0.5)
+    assert metrics.wilson(0.0, 0) == (0.0, 1.0)

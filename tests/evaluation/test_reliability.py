@@ -50,13 +50,15 @@ def test_exact_probabilities_are_off_by_chance_alone():
 
 def test_risk_by_coverage_is_that_of_a_loop():
     rows = columns(333)
-    sure, errors = rows[0].round(decimals=2), rows[1]  # rounded: many are equally sure
+    sure, errors = rows[0].round(decimals=2), rows[1]  # rounded: many are equally sure, none but 1 between digits
+    sure[sure == 1] = 0.999
     for share, row in zip(SHARES, risk_coverage(sure, errors), strict=True):
         for below in sorted(set(sure.tolist()), reverse=True):
             kept = [i for i in range(333) if float(sure[i]) >= below]
             if len(kept) >= share * 333:
                 break
-        assert row.abstain_below == below
+        assert row.abstain_below == pytest.approx(below, abs=1.0001e-4)
+        assert kept == [i for i in range(333) if float(sure[i]) >= row.abstain_below]
         assert (row.images, row.share) == (len(kept), len(kept) / 333)
         assert row.error == pytest.approx(sum(float(errors[i]) for i in kept) / len(kept))
     assert risk_coverage(sure, errors)[0].images == 333
@@ -66,3 +68,19 @@ def test_a_single_image():
     rows = torch.tensor([[0.7], [1.0], [1.2]], dtype=torch.float64)
     assert reliability(rows).calibration_error == pytest.approx(0.7)
     assert {(row.share, row.error) for row in risk_coverage(rows[0], rows[1])} == {(1.0, 1.0)}
+
+
+def test_a_threshold_has_the_digits_that_it_takes_and_no_more():
+    sure = torch.tensor([0.99999999, 0.9999995, 0.9999985, 0.99996, 0.99962, 0.55], dtype=torch.float64)
+    rows = risk_coverage(sure, torch.zeros(6, dtype=torch.float64), (0.1, 0.5, 0.6, 0.8, 1.0))
+    assert [row.images for row in rows] == [2, 3, 4, 5, 6]
+    assert [row.abstain_below for row in rows] == [0.999999, 0.99999, 0.9999, 0.9996, 0.55]
+    single = sure.float()  # what predict compares
+    assert [int((single.double() >= row.abstain_below).sum()) for row in rows] == [2, 3, 4, 5, 6]
+
+
+def test_no_error_in_49_pictures_promises_no_zero():
+    (row,) = risk_coverage(torch.linspace(0.5, 0.9, 49, dtype=torch.float64), torch.zeros(49).double(), (1.0,))
+    assert row.error == 0
+    assert row.interval[0] == 0
+    assert 0.059 < row.interval[1] < 0.08, "Clopper and Pearson: 0.0593 one-sided, 0.0725 two-sided"

@@ -51,7 +51,7 @@ def test_the_commands_run_in_order(tmp_path, monkeypatch, capsys):
     printed = next(out for command, out in told.items() if command.startswith("alexnet calibrate"))
     words = re.search(r"```\n(temperature .*?)```", PAGE, re.DOTALL)[1]
     assert re.sub(r"[\d.,]+", "0", words).split()[:4] == re.sub(r"[\d.,]+", "0", printed).split()[:4]
-    for name in ("calibration error", "by chance alone", "loss", "top-1 error", "answered  abstain below"):
+    for name in ("calibration error", "by chance alone", "loss", "top-1 error", "answered   images  abstain below"):
         assert name in words
         assert name in printed
 
