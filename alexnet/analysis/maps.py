@@ -25,8 +25,9 @@ def maps(classifier: Classifier, images: Tensor, stage: str | None = None, names
     """The maps of a stage for images; of one image all of them, a block a tower.
 
     For several images the 16 maps that respond most, a row an image; without a stage one image's strongest maps after
-    every rectifier. Colours go from 0 to the largest of all maps shown of a stage, and where some are negative from
-    blue over white at 0 to red; units without places, as in fc6, are cells in reading order.
+    every rectifier. Each map has its unit's number, counted over the whole row as `lesions` does; of all maps of a
+    stage the first and last are told. Colours go from 0 to the largest of all maps shown of a stage, and where some
+    are negative from blue over white at 0 to red; units without places, as in fc6, are cells in reading order.
 
     Args:
         images: uint8 `[N,3,S,S]`, twelve at most.
@@ -88,9 +89,10 @@ def _whole(found: np.ndarray, image: Tensor, towers: int, names: Sequence[str]) 
         shown = _shown(axes, picture, scale)
         what = "units" if found.ndim == 1 else f"maps of {found.shape[1]}×{found.shape[2]}"
         tower = f"tower {number}: " if towers > 1 else ""
-        axes.set_title(f"{tower}{len(blocks[0])} {what}", loc="left", fontsize=8, color=drawing.INK)
-    bar = right.colorbar(shown, ax=right.axes, shrink=0.6, aspect=40, pad=0.01)
-    bar.ax.tick_params(labelsize=7, colors=drawing.MUTED, labelcolor=drawing.INK, length=2)
+        last = number * len(blocks[0]) - 1
+        numbers = f", numbers {last + 1 - len(blocks[0])} to {last} in reading order"
+        axes.set_title(f"{tower}{len(blocks[0])} {what}{numbers}", loc="left", fontsize=8, color=drawing.INK)
+    _bar(right, shown, right.axes)
     return figure
 
 
@@ -105,11 +107,9 @@ def _compared(found: np.ndarray, images: Tensor, names: Sequence[str]) -> Figure
     scale = _scale(found[:, chosen])
     for number, (left, right) in enumerate(grid):
         _picture(drawing.bare(left), images[number])
-        _shown(drawing.bare(right), tiles(found[number, chosen], len(chosen)), scale)
-    step = (found.shape[3] + _gap(found.shape[2:])) * np.arange(len(chosen)) + (found.shape[3] - 1) / 2
-    grid[0, 1].set_xticks(step, [str(unit) for unit in chosen])
-    grid[0, 1].tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0, labelsize=6.5)
-    grid[0, 1].tick_params(labelcolor=drawing.MUTED, pad=1)
+        shown = _shown(drawing.bare(right), tiles(found[number, chosen], len(chosen)), scale)
+    _numbered(grid[0, 1], chosen, found.shape[2:])
+    _bar(figure, shown, list(grid[:, 1]))
     return figure
 
 
@@ -130,6 +130,7 @@ def _overview(classifier: Classifier, images: Tensor, names: Sequence[str]) -> F
         chosen = np.sort(np.argsort(-values.max((1, 2)), kind="stable")[:_STRIP])
         strip = tiles(values[chosen], _STRIP)
         _shown(drawing.bare(axes), strip, _scale(values[chosen]))
+        _numbered(axes, chosen, values.shape[1:])
         size = f"{values.shape[1]}×{values.shape[2]}"
         axes.set_ylabel(f"{stage}\n{len(values)} of {size}", fontsize=7, rotation=0, ha="right", va="center")
     return figure
@@ -144,6 +145,20 @@ def _halves(figure: Figure) -> tuple[SubFigure, SubFigure]:
 def _shown(axes: Axes, values: np.ndarray, scale: tuple[float, float]) -> AxesImage:
     colours = "RdBu_r" if scale[0] < 0 else "viridis"
     return axes.imshow(values, cmap=colours, interpolation="nearest", vmin=scale[0], vmax=scale[1])
+
+
+def _numbered(axes: Axes, units: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Nothing; above each map of a row of them, all of this shape, stands its unit's number."""
+    places = (shape[1] + _gap(shape)) * np.arange(len(units)) + (shape[1] - 1) / 2
+    axes.set_xticks(places, [str(unit) for unit in units])
+    axes.tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0, labelsize=6.5, pad=1)
+    axes.tick_params(labelcolor=drawing.MUTED)
+
+
+def _bar(figure: Figure | SubFigure, shown: AxesImage, beside: Sequence[Axes]) -> None:
+    """Nothing; beside these axes stands what their colours mean."""
+    bar = figure.colorbar(shown, ax=beside, shrink=0.6, aspect=40, pad=0.01)
+    bar.ax.tick_params(labelsize=7, colors=drawing.MUTED, labelcolor=drawing.INK, length=2)
 
 
 def _scale(values: np.ndarray) -> tuple[float, float]:

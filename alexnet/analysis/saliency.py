@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet import drawing
+from alexnet.config import nearest
 from alexnet.data.views import centre_view
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, Image
@@ -122,6 +123,29 @@ def last_maps(network: Network) -> str:
     if not found:
         raise InputError("this network has no convolution, so no places in the picture.")
     return found
+
+
+def named_class(classifier: Classifier, text: str) -> int:
+    """The place of the class that has this name, or else alone has it among its words.
+
+    Raises:
+        InputError: there is none, or several have these words.
+    """
+    names = [entry.name for entry in classifier.classes]
+    if text in names:
+        return names.index(text)
+    synonyms = [[word.strip().lower() for word in entry.words.split(",")] for entry in classifier.classes]
+    found = [
+        place
+        for place, entry in enumerate(classifier.classes)
+        if text.lower() in (entry.words.lower(), *synonyms[place])
+    ]
+    if len(found) > 1:
+        raise InputError(f"several classes are called {text!r}; name one: {', '.join(names[i] for i in found)}.")
+    if not found:
+        known = [*names, *(word for words in synonyms for word in words)]
+        raise InputError(f"the classifier has no class {text!r}{nearest(text, known)}.")
+    return found[0]
 
 
 def saliency(

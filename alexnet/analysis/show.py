@@ -15,7 +15,7 @@ from alexnet.analysis.kernels import kernels as drawn_kernels
 from alexnet.analysis.maps import maps
 from alexnet.analysis.pictures import UNKNOWN, Pictures
 from alexnet.analysis.predictions import mixed, predictions, wrong
-from alexnet.analysis.saliency import last_maps, saliency
+from alexnet.analysis.saliency import last_maps, named_class, saliency
 from alexnet.analysis.units import exciting, told, units
 from alexnet.config import nearest
 from alexnet.data.loader import Loader, Loading
@@ -35,11 +35,12 @@ USES: Mapping[str, frozenset[str]] = {
     "stages": frozenset({"images", "stage", "data", "split", "best", "device"}),
     "confusion": frozenset({"data", "split", "best", "device"}),
     "units": frozenset({"images", "stage", "data", "split", "best", "device"}),
-    "saliency": frozenset({"images", "stage", "data", "split", "best", "device"}),
+    "saliency": frozenset({"images", "stage", "label", "data", "split", "best", "device"}),
 }
 _NAMES = {
     "images": "photographs",
     "stage": "--stage",
+    "label": "--label",
     "data": "--data",
     "split": "--split",
     "only_errors": "--only-errors",
@@ -56,6 +57,7 @@ class Asked:
     run: str | Path
     images: tuple[str | Path, ...]
     stage: str | None
+    label: str | None
     data: str | Path | None
     split: str | None
     only_errors: bool
@@ -80,6 +82,7 @@ def show(
     images: Sequence[str | Path] = (),
     *,
     stage: str | None = None,
+    label: str | None = None,
     data: str | Path | None = None,
     split: str | None = None,
     only_errors: bool = False,
@@ -94,6 +97,7 @@ def show(
         run: a run's folder, a classifier file, or the name of one that comes with the package.
         images: photographs or folders of them, for the kinds that show pictures; by default of the prepared set.
         stage: whose kernels, maps or units; Grad-CAM's for saliency.
+        label: for saliency, a class by its name or one of its words; by default each picture's most probable one.
         data: the prepared set; by default the one that the run learnt from.
         split: which of its splits, "val" by default.
         only_errors: of predictions, those that are wrong.
@@ -103,7 +107,7 @@ def show(
     Raises:
         InputError: something is asked for that this kind does not use, or that is not there.
     """
-    asked = Asked(run, tuple(images), stage, data, split, only_errors, best, device, progress)
+    asked = Asked(run, tuple(images), stage, label, data, split, only_errors, best, device, progress)
     require_used(kind, asked)
     return _DRAWN[kind](asked)
 
@@ -182,8 +186,9 @@ def _stages(asked: Asked) -> Figure:
     positions, images = seen.first(_order(seen), _TWELVE if asked.images else 1)
     figure = maps(classifier, images, asked.stage, [seen.names[i] for i in positions])
     title = f"What {asked.stage} holds" if asked.stage else "The strongest maps of each stage"
-    more = "" if asked.stage else "; every stage from 0 (dark) to its own largest value"
-    return drawing.heading(figure, title, _source(asked, seen, len(positions)) + more)
+    told = "one scale of colours for all maps" if asked.stage else "each stage from 0 (dark) to its own largest value"
+    told += f"; the numbers are those of --edit {asked.stage or 'STAGE'}:NUMBER=zero"
+    return drawing.heading(figure, title, f"{_source(asked, seen, len(positions))}; {told}")
 
 
 def _confusion(asked: Asked) -> Figure:
@@ -211,9 +216,12 @@ def _units(asked: Asked) -> Figure:
 def _saliency(asked: Asked) -> Figure:
     classifier, seen = _seen(asked)
     stage = asked.stage or last_maps(classifier.network)
+    label = None if asked.label is None else named_class(classifier, asked.label)
     positions, images = seen.first(_order(seen), _EIGHT if asked.images else _FOUR)
-    figure = saliency(classifier, images, None, [seen.names[i] for i in positions], stage)
-    title = "Where the evidence for the most probable label lies"
+    labels = None if label is None else [label] * len(positions)
+    figure = saliency(classifier, images, labels, [seen.names[i] for i in positions], stage)
+    what = "the most probable label" if label is None else f"“{drawing.words(classifier.labels[label], 24)}”"
+    title = f"Where the evidence for {what} lies"
     return drawing.heading(
         figure, title, f"Orange: the view that the network sees. {_source(asked, seen, len(positions))}"
     )

@@ -43,6 +43,7 @@ def show(arguments: list[str]) -> int:
         images: Images = (),
         *,
         stage: str | None = None,
+        label: str | None = None,
         data: Path | None = None,
         split: str | None = None,
         only_errors: terminal.Flag = False,
@@ -57,14 +58,15 @@ def show(arguments: list[str]) -> int:
         kernels: the first convolution's, a block a tower; --stage for a deeper row's. curves: loss and errors over
         the epochs. predictions: eight pictures with their five best labels. stages: the maps of --stage for a picture,
         or the strongest after every rectifier. confusion: which class was taken for which. units: the nine patches
-        that excite the strongest units of --stage most. saliency: where in a picture the evidence for its best label
-        lies.
+        that excite the strongest units of --stage most. saliency: where in a picture the evidence for its best label,
+        or for --label, lies.
 
         Args:
             run: a run's folder, a classifier file, or the name of one that comes with the package.
             kind: kernels, curves, predictions, stages, confusion, units or saliency.
             images: photographs, or folders of them; without any, pictures of the prepared set.
             stage: a stage by its name, such as conv5 (`alexnet summary RUN` lists them).
+            label: of saliency, another class than the most probable one, by its name or one of its words.
             data: the prepared set; by default the one that the run learnt from.
             split: which of its splits (default: val).
             only_errors: of predictions, those that are wrong.
@@ -72,7 +74,8 @@ def show(arguments: list[str]) -> int:
             device: auto (the best there is), cpu, cuda, cuda:1 or mps.
             out: the file, .png, .svg or .pdf (default: RUN-KIND.png here).
         """
-        file = out or Path("-".join([run.resolve().stem, kind, *([stage] if stage else [])]) + ".png")
+        parts = [run.resolve().stem, kind, *(part.replace("/", "-") for part in (stage, label) if part)]
+        file = out or Path("-".join(parts) + ".png")
         drawing.require_kind(file)
         with terminal.bar("looking", images_to_see(run, kind, images, data, split or "val"), "images") as progress:
             figure = alexnet.show(
@@ -80,6 +83,7 @@ def show(arguments: list[str]) -> int:
                 kind,
                 images,
                 stage=stage,
+                label=label,
                 data=data,
                 split=split,
                 only_errors=only_errors,

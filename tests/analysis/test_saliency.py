@@ -1,13 +1,15 @@
 """The gradient against finite differences in float64, Grad-CAM against its formula in loops."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from alexnet import drawing
-from alexnet.analysis.saliency import evidence, grad_cam, gradient, last_maps, saliency
+from alexnet.analysis.saliency import evidence, grad_cam, gradient, last_maps, named_class, saliency
+from alexnet.data.shards import ClassName
 from alexnet.data.views import centre_view
 from alexnet.errors import InputError
 from alexnet.model.network import facts
@@ -134,6 +136,16 @@ def test_evidence_is_of_the_best_label_and_for_one_picture(small):
     np.testing.assert_allclose(found.map, cam / cam.max() if cam.max() > 0 else cam, rtol=1e-5)
     assert found.map.dtype == np.float32
     np.testing.assert_array_equal(found.pixels, image.permute(1, 2, 0).numpy())
+
+
+def test_a_class_is_named_by_its_name_or_one_of_its_words(small):
+    words = [("n1", "crane, bird"), ("n2", "Crane"), ("n3", "tench, Tinca tinca")]
+    classifier = replace(small, classes=tuple(ClassName(*each) for each in words))
+    assert [named_class(classifier, text) for text in ("n2", "bird", "tinca Tinca", "crane, bird")] == [1, 0, 2, 0]
+    with pytest.raises(InputError, match="several classes are called 'crane'; name one: n1, n2"):
+        named_class(classifier, "crane")
+    with pytest.raises(InputError, match=r"no class 'trench' .did you mean 'tench'"):
+        named_class(classifier, "trench")
 
 
 def test_the_figure_names_label_probability_and_stage(small):

@@ -62,6 +62,7 @@ def photographs(tmp_path_factory):
         ("units", {"stage": "conv1"}, ["conv1: the 9 image patches that excite each unit most (5×5 pixels)"]),
         ("saliency", {}, ["Where the evidence for the most probable label lies", "Grad-CAM at relu2"]),
         ("saliency", {"stage": "relu1"}, ["Grad-CAM at relu1"]),
+        ("saliency", {"label": "green"}, ["Where the evidence for “green” lies", "gradient of “green”"]),
     ],
 )
 def test_each_kind_says_what_it_shows_and_where_from(run, kind, options, expected):
@@ -156,6 +157,31 @@ def test_a_single_picture_is_named(tmp_path):
     assert found.replace(" ", "").endswith(f"Classifiercifar10;{file};centreview")
 
 
+def test_each_strongest_map_has_the_number_that_lesions_use(tmp_path):
+    file = pictures_in(tmp_path, "one.png") / "one.png"
+    classifier = alexnet.Classifier.load("cifar10", "cpu")
+    figure = alexnet.show("cifar10", "stages", [file])
+    assert "the numbers are those of --edit STAGE:NUMBER=zero" in figure.get_supxlabel().replace("\n", " ")
+    found = {axes.get_ylabel().split("\n")[0]: axes for axes in figure.axes if axes.get_ylabel()}
+    assert list(found) == ["relu1", "relu2", "relu3", "relu4"]
+    for stage, axes in found.items():
+        largest = classifier.stages(file, stage)[stage][0].amax((1, 2))
+        numbers = [int(label.get_text()) for label in axes.get_xticklabels()]
+        assert numbers == sorted(largest.topk(12).indices.tolist())
+        assert axes.xaxis.get_major_ticks()[0].label2.get_visible()
+
+
+def test_the_maps_of_several_pictures_have_numbers_and_one_scale(tmp_path):
+    folder = pictures_in(tmp_path / "two", "a.png", "b.png")
+    figure = alexnet.show("cifar10", "stages", [folder], stage="relu3")
+    pictures, strips, bar = figure.axes[0:4:2], figure.axes[1:4:2], figure.axes[4]
+    assert len(pictures) == len(strips) == 2
+    assert [strip.images[0].get_clim() for strip in strips] == [bar.get_ylim()] * 2
+    assert len(strips[0].get_xticklabels()) == 16
+    foot = figure.get_supxlabel().replace("\n", " ")
+    assert "one scale of colours for all maps; the numbers are those of --edit relu3:NUMBER=zero" in foot
+
+
 def test_only_errors_shows_pictures_that_are_answered_wrongly(run):
     classifier = alexnet.Classifier.load(run)
     prepared = PreparedSet.open(json.loads((run / "data.json").read_text())["path"])
@@ -197,6 +223,8 @@ def test_without_errors_there_are_none_to_show(run, prepared, monkeypatch):
         ("confusion", ("a.png",), {}, "confusion does not use photographs"),
         ("units", (), {"only_errors": True}, "units does not use --only-errors"),
         ("predictions", (), {"stage": "conv1"}, "predictions does not use --stage"),
+        ("predictions", (), {"label": "dark"}, "predictions does not use --label"),
+        ("saliency", (), {"label": "drak"}, "the classifier has no class 'drak' .did you mean 'dark'"),
         ("predictions", ("a.png",), {"only_errors": True}, "--only-errors is about a prepared set"),
         ("saliency", ("a.png",), {"split": "val"}, "--split is about a prepared set"),
         ("stages", (), {"stage": "conv9"}, "there is no stage 'conv9'"),

@@ -21,6 +21,7 @@ def picture(tmp_path, monkeypatch):
     [
         (["kernels"], "cifar10-kernels.png", b"\x89PNG"),
         (["kernels", "--stage", "conv2"], "cifar10-kernels-conv2.png", b"\x89PNG"),
+        (["saliency", "one.png", "--label", "truck"], "cifar10-saliency-truck.png", b"\x89PNG"),
         (["saliency", "one.png", "--out", "figures/evidence.svg"], "figures/evidence.svg", b"<?xml"),
         (["stages", "one.png", "--stage", "pool1", "--out", "maps.pdf"], "maps.pdf", b"%PDF"),
     ],
