@@ -14,6 +14,10 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 
 from alexnet.files import json_text
 
+_PARTS = {"optimizer": "optimiser", "lr": "learning-rate", "batch-size": "batch", "color": "colour"}
+_WHOLE = {"lr": "optimiser.learning-rate", "learning-rate": "optimiser.learning-rate", "batch-size": "loader.batch"}
+"""Flags as other libraries spell them, which are too far from ours for tyro to find: parts, and whole flags."""
+
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A flag that is given or not, without a --no-... beside it."""
 
@@ -21,7 +25,22 @@ Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 def parse(command: Callable[..., int], arguments: list[str], prog: str) -> int:
     """The exit code of `command`, called with what `arguments` say; tyro prints help and wrong usage, and exits."""
     markers = (tyro.conf.AvoidSubcommands, tyro.conf.HelptextFromCommentsOff)
-    return tyro.cli(command, args=arguments, prog=f"alexnet {prog}", config=markers, console_outputs=_speaks())
+    try:
+        return tyro.cli(command, args=arguments, prog=f"alexnet {prog}", config=markers, console_outputs=_speaks())
+    except SystemExit as exit:
+        if exit.code == 2:
+            for flag in filter(None, map(_meant, arguments)):
+                note(f"alexnet: did you mean {flag}?")
+        raise
+
+
+def _meant(word: str) -> str:
+    """Our flag for one that has another library's words; "" for any other word."""
+    if not word.startswith("--"):
+        return ""
+    flag = word[2:].split("=")[0].replace("_", "-")
+    ours = _WHOLE.get(flag) or ".".join(_PARTS.get(part, part) for part in flag.split("."))
+    return f"--{ours}" if ours != flag else ""
 
 
 def fail(sentence: str, code: int) -> int:

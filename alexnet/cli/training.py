@@ -15,6 +15,7 @@ from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.run import Run
+from alexnet.training.schedule import Milestones
 from alexnet.training.train import Stopped
 
 Names = Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="[A [B]]", help_behavior_hint="")]]
@@ -80,7 +81,7 @@ def train(arguments: list[str]) -> int:
             epochs: train for so many, the whole schedule shrunk or stretched in proportion.
             machine: where it is computed: this changes its speed, not the recipe.
         """
-        return _finished(lambda: alexnet.train(_lasting(recipe, epochs), data, run, machine))
+        return _finished(lambda: alexnet.train(_lasting(recipe, default, epochs), data, run, machine))
 
     return terminal.parse(command, _spread(rest), "train RECIPE" if helped else f"train {name}")
 
@@ -137,7 +138,7 @@ def finetune(arguments: list[str]) -> int:
             epochs: train for so many, the whole schedule shrunk or stretched in proportion.
             machine: where it is computed: this changes its speed, not the recipe.
         """
-        return _finished(lambda: alexnet.finetune(start, data, run, _lasting(recipe, epochs), machine))
+        return _finished(lambda: alexnet.finetune(start, data, run, _lasting(recipe, default, epochs), machine))
 
     return terminal.parse(command, _spread(rest), "finetune RUN" if helped else f"finetune {start}")
 
@@ -159,7 +160,19 @@ def _no_recipe(name: str, error: InputError) -> int:
     return terminal.fail(str(error), 1 if name.endswith(".json") else 2)
 
 
-def _lasting(recipe: Recipe, epochs: int | None) -> Recipe:
+def _lasting(recipe: Recipe, default: Recipe, epochs: int | None) -> Recipe:
+    """`recipe` over `epochs`; what a changed `schedule.epochs` leaves where `default` has it is told of."""
+    ours, theirs = recipe.schedule, default.schedule
+    stays = []
+    if isinstance(ours, Milestones) and isinstance(theirs, Milestones) and ours.milestones == theirs.milestones:
+        stays += ["milestones at " + ", ".join(f"{m.epoch:g}" for m in ours.milestones)] if ours.milestones else []
+    if ours.warmup and ours.warmup == theirs.warmup:
+        stays.append(f"a warm-up of {ours.warmup:g} epochs")
+    if stays and ours.epochs != theirs.epochs:
+        terminal.note(
+            f"alexnet: --schedule.epochs moves only the end: {' and '.join(stays)} stay as for {theirs.epochs} epochs. "
+            f"--epochs {ours.epochs} stretches or shrinks the whole schedule."
+        )
     return recipe if epochs is None else named_recipes.shorter(recipe, epochs)
 
 

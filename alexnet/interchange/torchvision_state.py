@@ -71,7 +71,14 @@ def _ours() -> list[str]:
 def _expected(model: Network) -> dict[str, Shape]:
     """The shapes of `model`'s tensors under torchvision's names, in its order."""
     own = shapes(model)
-    require(dict.fromkeys(THEIRS, ()), dict.fromkeys(own, ()), "the network (torchvision's is TORCHVISION)")
+    require(
+        dict.fromkeys(THEIRS, ()),
+        dict.fromkeys(own, ()),
+        "the network (torchvision's is that of the recipe `one-tower`)",
+    )
     if any(row.towers > 1 for row in model.rows):
-        raise InputError("the network has two towers and torchvision's alexnet has one: build it from TORCHVISION.")
+        raise InputError(
+            "the network has two towers and torchvision's alexnet has one: train the recipe `one-tower`, or export "
+            ".onnx, .safetensors or .npz."
+        )
     return {f"{theirs}.{part}": own[layer][part] for layer, theirs in THEIRS.items() for part in ("weight", "bias")}

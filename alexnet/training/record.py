@@ -150,7 +150,10 @@ class Record:
             words += f"; validation loss {result.loss:.4f}, top-1 error {result.top1_error:.4f}"
         words += f" ({self._speed:.0f} images/s, {self._waiting:.0%} of the time waiting for data)"
         if result and result.answered == 1 and self._classes > 1:
-            words += "\nalexnet: every validation image got the same answer; if that stays so, lower the rate."
+            words += (
+                "\nalexnet: every validation image got the same answer; if that stays so, train for more epochs "
+                "(--epochs), or lower the rate."
+            )
         self._say(words)
 
     def _warn_if_stuck(self, loss: float, step: int) -> None:

@@ -169,3 +169,40 @@ def test_recipes_shows_one_and_compares_two(capsys):
     assert cli.main(["recipes", "demo", "demo"]) == 0
     assert "compute the same" in capsys.readouterr().out
     assert cli.main(["recipes", "a", "b", "c"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "told"),
+    [
+        ("smoke", ["--schedule.epochs", "60"], "milestones at 2 stay as for 3 epochs. --epochs 60 "),
+        ("imagenette", ["--schedule.epochs=20"], "a warm-up of 4 epochs stay as for 40 epochs. --epochs 20 "),
+        ("imagenette", ["--schedule.epochs", "20", "--schedule.warmup", "2"], ""),
+        ("paper-2012", ["--schedule.epochs", "20"], ""),
+        ("smoke", ["--epochs", "60"], ""),
+    ],
+)
+def test_a_schedule_whose_end_alone_moves_is_told_of(name, flags, told, called, capsys):
+    assert cli.main(["train", name, *WHERE, *flags]) == 0
+    err = capsys.readouterr().err
+    assert told in err
+    assert bool(told) == ("--schedule.epochs moves only the end" in err)
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [
+        ("--optimizer.lr", "--optimiser.learning-rate"),
+        ("--optimizer.lr=0.02", "--optimiser.learning-rate"),
+        ("--optimiser.lr", "--optimiser.learning-rate"),
+        ("--lr", "--optimiser.learning-rate"),
+        ("--learning_rate", "--optimiser.learning-rate"),
+        ("--batch-size", "--loader.batch"),
+        ("--views.color", "--views.colour"),
+    ],
+)
+def test_flags_by_others_words_are_understood_and_refused(flag, meant, called, capsys):
+    assert cli.main(["train", "demo", *WHERE, flag, "1"]) == 2
+    assert capsys.readouterr().err.endswith(f"alexnet: did you mean {meant}?\n")
+    assert cli.main(["train", "demo", *WHERE, "--precision", "fp16"]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+    assert called == []

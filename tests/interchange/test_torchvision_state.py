@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(change, message):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (AlexNetConfig(width=1 / 32), "two towers"),
+        (AlexNetConfig(width=1 / 32), r"two towers.*train the recipe `one-tower`, or export \.onnx"),
         (AlexNetConfig(width=1 / 32, towers=1, conv6=True), "has also conv6"),
         (Cifar10Config(), "lacks conv3.*has also local3"),
     ],
