@@ -1,8 +1,9 @@
-"""Over real connections: HEAD, clients that go while their pictures wait, and those that never take their answer."""
+"""Over real connections: HEAD, clients that go or never take their answer, a server that stops, one that fails."""
 
 import asyncio
 import contextlib
 import http.client
+import signal
 import socket
 import threading
 import time
@@ -18,13 +19,13 @@ RAW = {"Content-Type": "application/octet-stream"}
 
 @pytest.fixture
 def listen(make_classifier):
-    """A function: limits → (service, uvicorn's server, its port), served by a thread until the test ends."""
+    """A function: drain_seconds and limits → (service, uvicorn's server, its port), served by a thread."""
     with contextlib.ExitStack() as stack:
 
-        def listening(**limits):
+        def listening(drain_seconds=0, **limits):
             service = Service("small", make_classifier(), Limits(**limits))
             listener = stack.enter_context(serve._listening("127.0.0.1", 0))
-            server = serve.http_server(service)
+            server = serve.http_server(service, drain_seconds)
             thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
             thread.start()
 
@@ -96,3 +97,75 @@ def test_who_never_takes_an_answer_is_cut_off(listen, draw, monkeypatch):
     until(lambda: len(server.server_state.connections) == 1)
     until(lambda: not server.server_state.connections)  # without being cut off, for as long as the client likes
     client.close()
+
+
+@pytest.fixture
+def connected():
+    """A function: port → a connection to it, closed when the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda port: stack.enter_context(
+            contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30))
+        )
+
+
+def answered(way, method, path, body=None):
+    """(status, the header Connection)."""
+    way.request(method, path, body, RAW if body else {})
+    response = way.getresponse()
+    response.read()
+    return response.status, response.headers["connection"]
+
+
+def test_who_waits_while_the_server_stops_is_told_to_close(listen, connected, draw):
+    service, server, port = listen()
+    go = threading.Event()
+    service.batcher.submit(lambda pixels: [go.wait(30)], [service.load(draw())])  # the network is busy
+    client = posted(port, "/v1/predict", draw())
+    until(lambda: service.batcher.held == 2)
+    server.should_exit = True
+    until(lambda: service.stopping)
+    time.sleep(0.3)  # the listener is closed by now
+    with pytest.raises(ConnectionRefusedError):
+        connected(port).connect()
+    go.set()
+    answer = b""
+    while part := client.recv(4096):
+        answer += part
+    client.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.lower().count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_while_it_drains_it_takes_all_and_says_that_it_is_not_ready(listen, connected, draw):
+    _, server, port = listen(drain_seconds=60)
+    kept, idle = connected(port), connected(port)
+    for way in (kept, idle):
+        assert answered(way, "GET", "/readyz") == (200, None)
+    server.handle_exit(signal.SIGTERM, None)
+    for way in (kept, connected(port)):  # one from before, one from after
+        assert answered(way, "GET", "/readyz") == (503, "close")
+        assert way.sock is None  # closed in order, so that the next is asked over a new one
+        assert answered(way, "POST", "/v1/predict", draw()) == (200, "close")
+        assert answered(way, "POST", "/v1/predict", b"no picture") == (422, "close")
+    assert answered(idle, "POST", "/v1/predict", draw()) == (200, "close")
+    server.force_exit = True  # a second Ctrl-C ends it
+
+
+def test_what_breaks_inside_is_in_the_log_with_its_place(listen, connected, draw, capfd):
+    service, _, port = listen()
+
+    def breaks(pixels):
+        raise RuntimeError("no memory at all")
+
+    service.predict = breaks
+    assert answered(connected(port), "POST", "/v1/predict", draw())[0] == 500
+    log = []  # it is written after the answer
+
+    def whole():
+        log.append(capfd.readouterr().err)
+        return "RuntimeError: no memory at all\n" in "".join(log)
+
+    until(whole)
+    assert service.telling.registry.get_sample_value("alexnet_refusals_total", {"reason": "failed"}) == 1
+    assert "Traceback" in "".join(log)
+    assert "in breaks" in "".join(log)

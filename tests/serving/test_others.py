@@ -1,7 +1,6 @@
-"""The other questions and facts: embed, evidence, neighbours, classes, health, metrics, the API's page."""
+"""The other questions and facts: embed, evidence, neighbours, classes, the API's page."""
 
 import base64
-import hashlib
 import io
 import re
 import shutil
@@ -20,7 +19,6 @@ from alexnet.serving import page, questions
 from alexnet.serving.limits import Limits
 from alexnet.serving.nearby import MOST
 from alexnet.serving.service import Service
-from alexnet.serving.telling import REASONS
 
 RAW = {"content-type": "application/octet-stream"}
 
@@ -69,22 +67,6 @@ def test_neighbours_are_called_as_predictions_call_them(client, draw, make_class
     (result,) = asked.post("/v1/neighbours", content=draw(0), headers=RAW).json()["results"]
     assert [near["label"] for near in result["neighbours"]] == ["a, or such", "other"]
     service.close()
-
-
-def test_which_classifier_answers_is_told(client, make_classifier, tmp_path):
-    told = make_classifier()
-    told.commit, told.recipe, told.temperature = "c0ffee", {"name": "small", "seeds": [1]}, 1.25
-    told.save(tmp_path / "small.safetensors")
-    service, asked = serving(client, tmp_path / "small.safetensors", None)
-    checksum = hashlib.sha256((tmp_path / "small.safetensors").read_bytes()).hexdigest()
-    about = asked.get("/v1/about").json()
-    assert (about["sha256"], about["commit"], about["recipe"]) == (checksum, "c0ffee", told.recipe)
-    assert (about["temperature"], about["calibrated"], about["version"]) == (1.25, True, alexnet.__version__)
-    (line,) = re.findall(r"^alexnet_classifier_info\{(.*)\} 1\.0$", asked.get("/metrics").text, re.MULTILINE)
-    told = {"name": "small.safetensors", "sha256": checksum, "commit": "c0ffee", "version": alexnet.__version__}
-    assert dict(re.findall(r'(\w+)="(.*?)"', line)) == {**told, "calibrated": "true"}
-    service.close()
-    assert client.get("/v1/about").json()["calibrated"] is False
 
 
 def test_an_answer_of_embed_has_a_limit(make_client, draw, monkeypatch):
@@ -201,63 +183,6 @@ def test_classes_in_order(client):
     classes = client.get("/v1/classes").json()["classes"]
     assert [each["label"] for each in classes] == client.service.classifier.labels
     assert classes[0] == {"name": "a", "words": "a, or such", "label": "a, or such"}
-
-
-def test_it_is_ready_unless_its_queue_is_full(make_client, draw):
-    client, go = make_client(queue=1, images=1), threading.Event()
-    assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
-    answers = client.service.batcher.submit(lambda pixels: [go.wait(10)], [client.service.load(draw())])
-    assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 503]
-    go.set()
-    assert answers[0].result(10)
-    assert client.get("/readyz").status_code == 200
-
-
-def test_refusals_are_counted_by_reasons_that_are_few(make_client, draw):
-    client = make_client(images=2, queue=2, megabytes=0.1)
-
-    def refusals():
-        found = re.findall(r'alexnet_refusals_total\{reason="(\w+)"\} (\S+)', client.get("/metrics").text)
-        return {reason: float(count) for reason, count in found}
-
-    nothing = dict.fromkeys(REASONS, 0.0)
-    assert refusals() == nothing
-    client.post("/v1/predict", content=draw(), headers=RAW)
-    assert refusals() == nothing
-    for path, content, headers, reason in (
-        ("/v1/elsewhere", draw(), RAW, "address"),
-        ("/v1/predict?topp=1", draw(), RAW, "parameter"),
-        ("/v1/predict?top=0", draw(), RAW, "parameter"),
-        ("/v1/embed?stage=relu9", draw(), RAW, "parameter"),
-        ("/v1/predict", b"", RAW, "form"),
-        ("/v1/predict", draw(), {"content-type": "text/x-anything"}, "type"),
-        ("/v1/predict", bytes(200_000), RAW, "size"),
-        ("/v1/predict", b"no picture", RAW, "pictures"),
-    ):
-        before = refusals()
-        assert client.post(path, content=content, headers=headers).status_code >= 400
-        assert {**before, reason: before[reason] + 1} == refusals()
-    client.post("/v1/predict", files=[("images", ("a.png", draw()))] * 3)
-    assert refusals()["images"] == 1
-    assert refusals().keys() == set(REASONS)
-
-
-def test_metrics_count_what_happened(make_client, draw):
-    client = make_client()
-    files = [("images", ("good.png", draw())), ("images", ("bad.png", b"x"))]
-    client.post("/v1/predict", files=files)
-    client.get("/nowhere/at/all")
-    text = client.get("/metrics").text
-    for line in (
-        'alexnet_requests_total{path="/v1/predict",status="200"} 1.0',
-        'alexnet_requests_total{path="other",status="404"} 1.0',
-        'alexnet_pictures_total{outcome="answered"} 1.0',
-        'alexnet_pictures_total{outcome="refused"} 1.0',
-        "alexnet_batch_pictures_sum 1.0",
-        "alexnet_queue_pictures 0.0",
-    ):
-        assert line in text
-    assert "process_resident_memory_bytes" in text
 
 
 def test_many_labels_are_told_of_beside_the_loop(make_client, draw, monkeypatch):

@@ -108,6 +108,7 @@ def test_a_photograph_is_dropped_and_its_answer_read(page, draw, server):
     assert labels(page) == answers
     assert page.locator("#status").inner_text().startswith(f"Most likely {answers[0]}, ")
     assert page.locator("#evidence").is_visible()
+    assert not page.locator("#unsure").is_visible()
     page.wait_for_selector("#neighbours img")
     names = page.locator("#neighbours .file").all_inner_texts()
     assert names[0] == "3.png"  # it finds itself
@@ -162,6 +163,21 @@ def test_it_is_used_by_keys_alone(page, draw):
     assert not page.locator("#evidence").is_visible()
     page.keyboard.press("Space")
     assert page.locator("#evidence").is_visible()
+
+
+def test_what_it_is_not_sure_of_is_said(browser, start, draw):
+    page = browser.new_page()
+    page.goto(start("cifar10", "--abstain-below", "1").address)
+    give(page, draw(3))
+    labels(page)
+    said = "Not sure: no share reaches 100 %. The network was never calibrated: its shares may be far too high or low."
+    assert page.locator("#unsure").inner_text() == said
+    assert page.locator("#status").inner_text().startswith("Not sure. Most likely")
+    assert serious(page) == []
+    give(page, b"no picture")
+    page.wait_for_selector("#error:not([hidden])")
+    assert not page.locator("#unsure").is_visible()
+    page.close()
 
 
 def test_what_is_no_picture_is_told_and_the_next_is_answered(page, draw):

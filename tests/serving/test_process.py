@@ -25,12 +25,12 @@ RAW = {"Content-Type": "application/octet-stream"}
 
 
 class Asker(threading.Thread):
-    """Asks without pause until it is told to stop or the server is gone; keeps every answer."""
+    """Asks without pause until it, or its connection, is told to stop or the server is gone; keeps every answer."""
 
     def __init__(self, address, pictures, start):
         super().__init__(daemon=True)
         self._place, self._pictures, self._number = urlsplit(address), pictures, start
-        self.answers, self.broken, self.stop = [], [], False
+        self.answers, self.broken, self.lost, self.stop = [], [], [], False
 
     def run(self):
         with contextlib.closing(http.client.HTTPConnection(self._place.hostname, self._place.port, timeout=60)) as way:
@@ -44,7 +44,8 @@ class Asker(threading.Thread):
         try:
             way.request("POST", "/v1/predict?top=1", self._pictures[number], RAW)
             response = way.getresponse()
-        except OSError:  # RemoteDisconnected is one
+        except OSError as error:  # RemoteDisconnected is one
+            self.lost.append(error)
             return False
         try:
             self.answers.append((number, response.status, json.loads(response.read())))
@@ -53,7 +54,7 @@ class Asker(threading.Thread):
             return False
         if response.status == 429:
             time.sleep(0.05)
-        return True
+        return response.headers["connection"] != "close"
 
 
 def expected(pictures):
@@ -75,7 +76,7 @@ def check(askers, right):
 
 
 def test_it_stops_under_load_and_every_accepted_request_is_answered_rightly(start, draw):
-    server = start("cifar10", "--limits.queue", "16", "--limits.images", "16")
+    server = start("cifar10", "--limits.queue", "16", "--limits.images", "16", "--drain-seconds", "2")
     assert re.fullmatch(r"alexnet serves cifar10 at http://127\.0\.0\.1:\d+\n", server.line)
     pictures = [draw(number, (60, 80), "JPEG") for number in range(20)]
     askers = [Asker(server.address, pictures, number) for number in range(32)]
@@ -90,6 +91,7 @@ def test_it_stops_under_load_and_every_accepted_request_is_answered_rightly(star
         asker.join(60)
         assert not asker.is_alive()
     assert check(askers, expected(pictures)) >= 50
+    assert [error for asker in askers for error in asker.lost] == []  # each was told before it sent one more
     assert server.errors() == ""
 
 
@@ -120,6 +122,19 @@ def test_as_many_answers_arrive_as_pictures_were_accepted(draw):
         thread.join(60)
         assert not thread.is_alive()
     assert check(askers, expected(pictures)) == len(accepted) >= 50
+
+
+def test_what_is_said_at_the_start_and_of_each_request(start, draw):
+    server = start("cifar10", "--log", "--abstain-below", "1")
+    place = urlsplit(server.address)
+    with contextlib.closing(http.client.HTTPConnection(place.hostname, place.port, timeout=60)) as way:
+        way.request("POST", "/v1/predict?top=1", draw(), RAW)
+        assert json.loads(way.getresponse().read())["results"][0]["abstained"] is True
+    server.terminate()
+    assert server.wait() == 143
+    note, line = server.errors().splitlines()
+    assert note.startswith("alexnet: the classifier is not calibrated")
+    assert (json.loads(line)["path"], json.loads(line)["status"]) == ("/v1/predict", 200)
 
 
 def test_clients_that_vanish_mid_upload_harm_no_other(start, draw):
@@ -188,6 +203,8 @@ def test_a_second_server_at_one_address_says_so(start):
         (["cifar10", "--features", "nothing/here"], "no folder of features"),
         (["cifar10", "--host", "999.1.1.1"], "no address to listen at"),
         (["cifar10", "--limits.batch", "0"], "batch is 0"),
+        (["cifar10", "--abstain-below", "80"], "abstain_below is 80"),
+        (["cifar10", "--drain-seconds", "-1"], "drain_seconds is -1"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(arguments, words, capsys):

@@ -119,7 +119,7 @@ function answer(found) {
   part("unsure").hidden = !found.abstained;
   if (found.abstained) {
     const doubt = about.calibrated ? "" : " The network was never calibrated: its shares may be far too high or low.";
-    part("unsure").textContent = `Not sure: no share reaches ${share(about.abstain_below)}.${doubt}`;
+    part("unsure").textContent = `Not sure: no share reaches ${Number((100 * about.abstain_below).toPrecision(4))} %.${doubt}`;
   }
   part("status").textContent = `${found.abstained ? "Not sure. " : ""}Most likely ${first.label}, ${share(first.probability)}${also}.`;
   part("picture").alt = found.abstained ? "Your photograph" : `Your photograph, taken for ${first.label}`;
