@@ -19,6 +19,7 @@ from alexnet.data.views import Statistics, Views, centre_view
 from alexnet.errors import InputError, counted
 from alexnet.evaluation import classifier_file
 from alexnet.evaluation.classifier import Classifier
+from alexnet.evaluation.classifier_file import Description
 from alexnet.evaluation.lesions import cut_off, lesion
 from alexnet.features import stimuli
 from alexnet.features.folder import FORMAT, Features, partial
@@ -79,7 +80,7 @@ def embed(
         devices.keep_pages()
     file, path = classifier_file.find(run, best), Path(features).absolute()
     classifier = configured(file, place, untrained, edit, greyscale_as_is)
-    shown = _opened(source, split, geometry, greyscale_as_is, classifier, place)
+    shown = opened(source, split, geometry, greyscale_as_is, classifier, place)
     chosen = wanted(stages, classifier.network.config)
     if said := cut_off(edit, classifier.network):
         _say(f"alexnet: {said}")
@@ -103,7 +104,7 @@ def passing(
     if place.type == "cpu":
         devices.keep_pages()
     classifier = configured(file, place, None, (), False)
-    shown = _opened(source, split, None, False, classifier, place)
+    shown = opened(source, split, None, False, classifier, place)
     chosen = wanted(stages, classifier.network.config)
     _say(f"{run}: {', '.join(chosen)} of {_count(shown)}.")
     _grow(folder, _plan(file, classifier, shown, chosen, place), shown, classifier, kept=False)
@@ -134,15 +135,19 @@ def configured(file: Path, device: torch.device, untrained: int | None, edit: Se
     return classifier
 
 
-def _opened(
+def opened(
     source: str | Path | np.ndarray,
     split: str | None,
     geometry: Placing | None,
     grey: bool,
-    classifier: Classifier,
+    classifier: Classifier | Description,
     device: torch.device,
 ) -> Stimuli:
-    """The source, by what it is."""
+    """The source, by what it is; nothing of it is read yet but what tells it from others.
+
+    Raises:
+        InputError: it is nothing that can be shown to this classifier in this way.
+    """
     prepared = isinstance(source, str | Path) and (Path(source) / "dataset.json").is_file()
     if prepared and (geometry or grey):
         raise InputError(

@@ -37,13 +37,13 @@ def test_similarity(place, capsys, tmp_path):
     assert code == 0
     assert [line.split()[:2] for line in out.splitlines()[1:]] == [
         ["relu2", "fc10"],
-        ["relu2", "voxels"],
-        ["fc10", "voxels"],
+        ["relu2", "measured"],
+        ["fc10", "measured"],
     ]
     assert "24 images; --out FOLDER writes" in err
-    assert "voxels was taken for responses" in err
+    assert "measured voxels was taken for responses" in err
     code, out, _ = run(capsys, *words, "--json", "--out", tmp_path / "out", "--stage", "fc10")
-    assert json.loads(out)["names"] == ["fc10", "voxels"]
+    assert json.loads(out)["names"] == ["fc10", "measured voxels"]
     assert (tmp_path / "out" / "similarity.png").is_file()
     assert run(capsys, "similarity")[0] == 2
     code, out, err = run(capsys, "similarity", place / "features", "--stage", "fc10")

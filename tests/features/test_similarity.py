@@ -5,10 +5,11 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import alexnet
 from alexnet.errors import InputError
-from alexnet.features import similarity
+from alexnet.features import similarity, similarity_figures, similarity_sets
 from alexnet.features.folder import Features
 from alexnet.features.similarity_measures import cka, dissimilarities, rank_correlation
 from alexnet.machine import Memory
@@ -47,7 +48,7 @@ def test_the_pairs_are_those_of_the_formulas(one, tmp_path):
     np.save(tmp_path / "voxels.npy", measured)
     np.save(tmp_path / "judged.npy", dissimilarities(drawn(4, 6)))
     found = alexnet.similarity([one, two], measured=[tmp_path / "voxels.npy", tmp_path / "judged.npy"])
-    assert found.names == ("one conv1", "one relu7", "two relu7", "voxels", "judged")
+    assert found.names == ("one conv1", "one relu7", "two relu7", "measured voxels", "measured judged")
     assert found.images == IMAGES
     responses = [drawn(0, 18), drawn(1, 8), drawn(2, 5), measured]
     matrices = [*map(dissimilarities, responses), np.load(tmp_path / "judged.npy")]
@@ -61,10 +62,13 @@ def test_the_pairs_are_those_of_the_formulas(one, tmp_path):
             else:
                 assert np.isnan(found.cka[i, j])
     pairs = found.to_json()["pairs"]
-    assert found.to_json()["measured"] == {"voxels": "responses", "judged": "dissimilarities"}
+    assert found.to_json()["measured"] == {
+        "measured voxels": "responses",
+        "measured judged": "dissimilarities",
+    }
     assert len(pairs) == 10
     assert pairs[3] == {
-        **{"one": "one conv1", "other": "judged", "cka": None},
+        **{"one": "one conv1", "other": "measured judged", "cka": None},
         "rank_correlation": found.rank_correlations[0, 4],
     }
 
@@ -73,8 +77,17 @@ def test_only_the_stages_asked_for_and_names_that_differ(one, tmp_path):
     again = write(tmp_path / "deep" / "one", {"relu7": drawn(2, 5)})
     assert alexnet.similarity([one, again], stages=["relu7"]).names == ("one-1 relu7", "one-2 relu7")
     assert alexnet.similarity([one]).names == ("conv1", "relu7")
-    with pytest.raises(InputError, match="no stage 'conv1'"):
+    assert alexnet.similarity([one, again], stages=["relu7", "conv1"]).names == (
+        "one-1 relu7",
+        "one-1 conv1",
+        "one-2 relu7",
+    )
+    with pytest.raises(InputError, match="one has no stage 'conv1'; it has relu7"):
         alexnet.similarity([one, again], stages=["conv1"])
+    with pytest.raises(InputError, match="one has no stage 'conv1' or 'norm1'; it has relu7"):
+        alexnet.similarity([one, again], stages=["conv1", "norm1"])
+    with pytest.raises(InputError, match="there is no stage 'relu17' in any of them"):
+        alexnet.similarity([one, again], stages=["relu7", "relu17"])
 
 
 def test_files(one, tmp_path):
@@ -98,7 +111,7 @@ def test_the_same_images_in_the_same_order(one, tmp_path):
     short = write(tmp_path / "short", {"relu7": drawn(2, 5)[:5]}, [f"{i}.png" for i in range(5)], "another")
     with pytest.raises(InputError, match=r"in row 5 .*one has 5.png and .*short has nothing"):
         alexnet.similarity([one, short])
-    with pytest.raises(InputError, match="short has 5 rows, conv1 has 9"):
+    with pytest.raises(InputError, match="measured short has 5 rows, one has 9"):
         alexnet.similarity([one], measured=[tmp_path / "short.npy"])
     longer = write(
         tmp_path / "longer", {"relu7": np.ones((10, 5), np.float32)}, [f"{i}.png" for i in range(10)], "another"
@@ -135,7 +148,7 @@ def test_runs_are_shown_the_source_and_leave_nothing_behind(tmp_path, monkeypatc
     images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
     np.save(tmp_path / "stimuli.npy", images)
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(similarity.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(similarity_sets.tempfile, "tempdir", str(tmp_path / "temporary"))
     alexnet.embed("cifar10", tmp_path / "stimuli.npy", tmp_path / "features", ["relu2", "fc10"])
     source = tmp_path / "stimuli.npy"
     found = alexnet.similarity([tmp_path / "features", "cifar10"], source=source, stages=["fc10"])
@@ -150,11 +163,91 @@ def test_runs_are_shown_the_source_and_leave_nothing_behind(tmp_path, monkeypatc
 def test_measured_alone_and_too_few(one, tmp_path):
     for number in range(2):
         np.save(tmp_path / f"{number}.npy", drawn(number, 6))
-    assert alexnet.similarity([], measured=[tmp_path / "0.npy", tmp_path / "1.npy"]).names == ("0", "1")
+    assert alexnet.similarity([], measured=[tmp_path / "0.npy", tmp_path / "1.npy"]).names == (
+        "measured 0",
+        "measured 1",
+    )
     with pytest.raises(InputError, match="two are needed"):
         alexnet.similarity([one], stages=["relu7"])
-    with pytest.raises(InputError, match="two are needed"):
+    with pytest.raises(InputError, match="there are no responses to compare"):
         alexnet.similarity([])
+
+
+def test_what_can_be_known_is_asked_before_anything_is_embedded(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
+    np.save(tmp_path / "stimuli.npy", images)
+    np.save(tmp_path / "others.npy", images[::-1])
+    np.save(tmp_path / "eight.npy", np.random.default_rng(0).normal(size=(8, 5)))
+    alexnet.embed("cifar10", tmp_path / "others.npy", tmp_path / "others", "fc10")
+    monkeypatch.setattr(similarity_sets, "passing", lambda *_: pytest.fail("embedded"))
+    source = tmp_path / "stimuli.npy"
+    for given, options, match in (
+        (["cifar10"], {"stages": "fc10"}, "two are needed to compare"),
+        (["cifar10"], {"stages": "relu7"}, r"cifar10 has no stage 'relu7'.*; it has conv1, relu1"),
+        (["cifar10"], {"stages": ["fc10", "relu4x"]}, "no stage 'relu4x' in any"),
+        (["cifar10", "nowhere"], {}, "nowhere is neither a run folder"),
+        (["cifar10"], {"measured": [tmp_path / "eight.npy"]}, "measured eight has 8 rows, cifar10 is shown 7 images"),
+        ([tmp_path / "others", "cifar10"], {}, "the images differ: .*others and cifar10 are of two sources"),
+        (["cifar10", "cifar10"], {"source": tmp_path / "none"}, "none does not exist; SOURCE is"),
+    ):
+        with pytest.raises(InputError, match=match):
+            alexnet.similarity(given, **{"source": source, **options})
+    monkeypatch.setattr(similarity.machine, "memory", lambda: Memory(1 << 40, similarity.memory(6, 2)))
+    with pytest.raises(InputError, match="embed at most 6 images"):
+        alexnet.similarity(["cifar10", "cifar10"], source=source)
+
+
+def test_networks_of_other_stages_are_compared_and_no_temporary_folder_is_told(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
+    np.save(tmp_path / "stimuli.npy", images)
+    found = alexnet.similarity(["cifar10"], source=tmp_path / "stimuli.npy", stages=["conv1", "fc10"])
+    assert found.names == ("conv1", "fc10")
+    assert capsys.readouterr().err == "cifar10: conv1, fc10 of 7 images.\n"
+    other = write(tmp_path / "other", {"relu7": drawn(0, 5)[:7]}, [f"stimuli.npy[{i}]" for i in range(7)], kind="array")
+    described = json.loads((other / "features.json").read_text())
+    described["source"]["fingerprint"] = alexnet.files.checksum(tmp_path / "stimuli.npy")
+    (other / "features.json").write_text(json.dumps(described))
+    found = alexnet.similarity([other, "cifar10"], source=tmp_path / "stimuli.npy", stages=["relu7", "fc10"])
+    assert found.names == ("other relu7", "cifar10 fc10")
+
+
+@pytest.mark.parametrize("count", [2, 6, 10, 20])
+def test_titles_and_foot_are_within_the_figure(tmp_path, count):
+    many = write(tmp_path / "many", {f"stage{i}": drawn(i, 6) for i in range(count)})
+    found = alexnet.similarity([many])
+    for figure in (found.figure(), similarity_figures.dissimilarities(found.names, [np.eye(9)] * count, "from there")):
+        figure.draw_without_rendering()
+        size, renderer = figure.get_size_inches() * figure.dpi, FigureCanvasAgg(figure).get_renderer()
+        titles = [text for axes in figure.axes for text in (axes.title, axes._left_title)]
+        boxes = [text.get_window_extent(renderer) for text in (figure._suptitle, figure._supxlabel, *titles)]
+        for box in boxes:
+            assert box.x0 >= 0
+            assert box.x1 <= size[0]
+            assert box.y0 >= 0
+            assert box.y1 <= size[1]
+        assert max(box.y1 for box in boxes[2:]) < boxes[0].y0
+
+
+def test_the_foot_says_what_the_numbers_are_of(one, tmp_path):
+    described = json.loads((one / "features.json").read_text())
+    described |= {"classifier": {"path": "/runs/ten.safetensors"}, "untrained": 3, "edit": ["tower2=zero"]}
+    (one / "features.json").write_text(json.dumps(described))
+    foot = alexnet.similarity([one]).figure()._supxlabel.get_text()
+    said = f"9 images of {one}, the same for all; /runs/ten.safetensors, untrained (seed 3), tower2=zero."
+    assert "".join(foot.split()) == "".join(said.split())
+
+
+def test_dissimilarities_of_few_sets_are_drawn_in_means(one, tmp_path):
+    alexnet.similarity([one], out=tmp_path / "few")
+    assert (tmp_path / "few" / "dissimilarities.png").is_file()
+    many = write(tmp_path / "many", {f"stage{i}": drawn(i, 6) for i in range(9)})
+    alexnet.similarity([many], out=tmp_path / "out")
+    assert not (tmp_path / "out" / "dissimilarities.png").exists()
+    matrix = np.random.default_rng(0).normal(size=(601, 601))
+    small = similarity_figures.smaller(matrix)  # by threes, the last alone
+    assert small.shape == (201, 201)
+    assert small[4, 200] == pytest.approx(matrix[12:15, 600:].mean(), abs=1e-6)
+    assert np.array_equal(similarity_figures.smaller(matrix[:9, :9]), matrix[:9, :9].astype(np.float32))
 
 
 def test_memory_is_asked_about_before(one, monkeypatch):
@@ -208,15 +301,15 @@ def test_dissimilarities_are_known_by_their_shape_up_to_rounding(one, tmp_path):
         rough[2, 5] += 1e-6 * scale
         rough[3, 3] = -1e-6 * scale
         other = found(rough.astype(kind))
-        assert other.measured == {"judged": "dissimilarities"}
+        assert other.measured == {"measured judged": "dissimilarities"}
         assert np.array_equal(other.rank_correlations, exact.rank_correlations)
     nearly = matrix.copy()
     nearly[2, 5] += 0.001
     for wrong in (nearly, 1 - matrix, (100 * matrix + 1).astype(np.uint8)):
         with pytest.raises(InputError, match="judged: a square matrix that is nearly symmetric"):
             found(wrong)
-    assert found(drawn(5, IMAGES)).measured == {"judged": "responses"}  # as many channels as images
-    assert found(drawn(5, IMAGES) > 0).measured == {"judged": "responses"}
+    assert found(drawn(5, IMAGES)).measured == {"measured judged": "responses"}  # as many channels as images
+    assert found(drawn(5, IMAGES) > 0).measured == {"measured judged": "responses"}
     with pytest.raises(InputError, match="judged: image 0 has a response that is not finite"):
         found(np.where(matrix == 0, np.nan, matrix))
 
