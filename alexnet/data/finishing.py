@@ -39,18 +39,20 @@ def describe(
     splits: dict[str, Any] = {}
     sums = Sums.zero(source.size)
     digests: dict[str, np.ndarray] = {}
+    labels: dict[str, np.ndarray] = {}
     rejected = list(source.rejected)
     for split, items in order.items():
         paths = _shards(folder / split, len(items), settings)
         records = [_record(path) for path in paths]
         splits[split] = _tables(folder / split, records, settings)
         digests[split] = np.concatenate([record.digests for record in records])
+        labels[split] = np.concatenate([record.labels for record in records])
         for path, record in zip(paths, records, strict=True):
             rejected += record.rejected
             sums.merge(packing.read_sums(path))
     if not sums.count:
         raise InputError(f"No training picture of {source.root} could be used; the first: {_first(sorted(rejected))}.")
-    identical = _identical(digests, folder)
+    identical, in_splits, in_classes = _identical(digests, labels, folder)
     mean, covariance = sums.statistics()
     tensors = {"mean": torch.from_numpy(mean), "covariance": torch.from_numpy(covariance)}
     files.write_bytes(folder / "statistics.safetensors", save(tensors))
@@ -63,7 +65,9 @@ def describe(
         "classes": [{"name": c.name, "words": c.words} for c in source.classes],
         "splits": splits,
         "rejected": len(rejected),
-        "identical": len({row[0] for row in identical}),
+        "identical": in_splits,
+        # Absent where there is none, so that sets from before it was counted are the same sets.
+        **({"contradicted": in_classes} if in_classes else {}),
         "files": {name: files.checksum(folder / name) for name in names},
     }
 
@@ -95,10 +99,14 @@ def summary(prepared: PreparedSet) -> list[str]:
         sentences.append(
             f"{counted(prepared.rejected, 'file was', 'files were')} refused, such as {first}: see {path}."
         )
+    path = prepared.path / "identical.csv"
     if prepared.description["identical"]:
-        path = prepared.path / "identical.csv"
         sentences.append(
             f"{counted(prepared.description['identical'], 'picture is', 'pictures are')} in two splits: see {path}."
+        )
+    if contradicted := prepared.description.get("contradicted", 0):
+        sentences.append(
+            f"{counted(contradicted, 'picture is', 'pictures are')} in two classes, a label is wrong: see {path}."
         )
     for split in prepared.counts:
         present = set(np.unique(prepared.split(split).labels).tolist())
@@ -147,24 +155,38 @@ def _tables(folder: Path, records: Sequence[Record], settings: Settings) -> dict
     }
 
 
-def _identical(digests: dict[str, np.ndarray], folder: Path) -> list[tuple[str, ...]]:
-    """(number of the picture, split, path) of every image whose pixels are in more than one split."""
-    places = [(split, position) for split, found in digests.items() for position in range(len(found))]
-    kinds = np.repeat(np.arange(len(digests)), [len(found) for found in digests.values()])
+def _identical(
+    digests: dict[str, np.ndarray], labels: dict[str, np.ndarray], folder: Path
+) -> tuple[list[tuple[str, ...]], int, int]:
+    """(number of the picture, split, path) of every image whose pixels are in more than one split or class; and how
+    many pictures are in several splits, and in several classes."""
+    names, counts = list(digests), [len(found) for found in digests.values()]
+    # Numbers alone, some dozen bytes an image: the paths are read only where something is found.
+    splits, starts = np.repeat(np.arange(len(counts)), counts), np.cumsum([0, *counts])
     _, pictures = np.unique(np.concatenate(list(digests.values())), axis=0, return_inverse=True)
-    pairs = np.unique(np.stack([pictures, kinds], axis=1), axis=0)
-    numbers, occurrences = np.unique(pairs[:, 0], return_counts=True)
-    shared = numbers[occurrences > 1]
-    if not len(shared):
-        return []
-    paths = {split: (folder / split / "paths.txt").read_bytes().split(b"\n") for split in digests}
+    pictures = pictures.reshape(-1)
+    in_splits = _several(pictures, splits)
+    in_classes = _several(pictures, np.concatenate(list(labels.values())))
+    found = np.flatnonzero(np.isin(pictures, np.union1d(in_splits, in_classes)))
+    if not len(found):
+        return [], 0, 0
+    paths = {name: (folder / name / "paths.txt").read_bytes().split(b"\n") for name in names}
     rows = []
-    for i in np.flatnonzero(np.isin(pictures, shared)).tolist():
-        split, position = places[i]
-        rows.append((int(pictures[i]), split, paths[split][position].decode("utf-8", "surrogateescape")))
+    for i in found.tolist():
+        split = names[splits[i]]
+        path = paths[split][i - int(starts[splits[i]])]
+        rows.append((int(pictures[i]), split, path.decode("utf-8", "surrogateescape")))
     rows.sort()
-    names = {number: str(place) for place, number in enumerate(sorted({row[0] for row in rows}), 1)}
-    return [(names[number], split, path) for number, split, path in rows]
+    numbers = {number: str(place) for place, number in enumerate(sorted({row[0] for row in rows}), 1)}
+    return [(numbers[number], split, path) for number, split, path in rows], len(in_splits), len(in_classes)
+
+
+def _several(pictures: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Those of `pictures` (int64 `[N]`) that have more than one of the `values` (int64 `[N]`, from 0)."""
+    kinds = int(values.max(initial=0)) + 1
+    numbers, occurrences = np.unique(np.unique(pictures * kinds + values) // kinds, return_counts=True)
+    found: np.ndarray = numbers[occurrences > 1]
+    return found
 
 
 def _first(rejected: Sequence[tuple[str, str]]) -> str:

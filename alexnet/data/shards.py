@@ -5,7 +5,7 @@ A prepared set is a folder:
     dataset.json                 classes, policies, splits with the checksum of every file; the same from run to run
     statistics.safetensors       mean float32 [3,S,S] and covariance float64 [3,3] of the training split
     rejected.csv                 path,reason of what could not be used
-    identical.csv                pictures that are in two splits
+    identical.csv                pictures that are in two splits, or in two classes
     SPLIT/shard-00000.tar        JPEG: a WebDataset tar of KEY.jpg, KEY.cls and KEY.json; raw: .npy, uint8 [n,3,S,S]
     SPLIT/labels.npy             int64 [N], in stored order
     SPLIT/index.npy              int64 [N,2]: where the bytes of KEY.jpg begin in their shard, and how many (JPEG only)

@@ -185,6 +185,27 @@ def test_identical_pictures_in_two_splits_are_reported(tmp_path: Path, capsys: p
     assert "1 picture is in two splits: see " in capsys.readouterr().err
 
 
+def test_identical_pictures_of_two_classes_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    for number, (name, kind) in enumerate([("a", "png"), ("b", "bmp"), ("c", "png")]):
+        (source / name).mkdir(parents=True)
+        for i in range(3):
+            noise(10 * number + i).save(source / name / f"{i}.png")
+        if name != "c":
+            noise(99).save(source / name / f"same.{kind}")
+    noise(98).save(source / "c/twice.png")
+    noise(98).save(source / "c/again.png")  # in one class, no label is wrong
+    prepared = prepare(source, tmp_path / "set", images_per_shard=2)
+    with (prepared.path / "identical.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [["1", "train", "a/same.png"], ["1", "train", "b/same.bmp"]]
+    assert (prepared.description["identical"], prepared.description["contradicted"]) == (0, 1)
+    told = capsys.readouterr().err
+    assert "1 picture is in two classes, a label is wrong: see " in told
+    assert "two splits" not in told
+    (source / "b/same.bmp").unlink()
+    assert "contradicted" not in prepare(source, tmp_path / "other").description
+
+
 def test_prepared_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_folder(tmp_path / "source", 2)
     first = prepare(source, tmp_path / "set")
