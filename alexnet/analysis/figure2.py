@@ -1,7 +1,8 @@
 """The paper's figure 2 for any network: towers of boxes in perspective, drawn from the table of rows.
 
-A box is a row with weights, as wide as the root of its maps and as high as the root of their side. Inside stands
-what one unit of the next row reads (its kernel, with the pooling between them), true to scale within the box.
+A box is a row with weights. Its height grows as the square root of its maps' side, its width as that of their number:
+in proportion, large and small would not fit on a page. Inside stands what one unit of the next row reads (its kernel,
+with the pooling between them): as much of the box's height as it is of the maps' side.
 """
 
 import itertools
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
+from matplotlib.transforms import Bbox
 
 from alexnet import drawing
 from alexnet.analysis.summary import Summary
@@ -70,7 +72,7 @@ def figure2(summary: Summary) -> Figure:
     """
     volumes = layout(summary)
     points = [box.at(*corner) for v in volumes for box in v.boxes for corner in ((0, 0, 0), (1, 1, 1))]
-    left, right = min(x for x, _ in points) - 0.35, max(x for x, _ in points) + 0.3
+    left, right = min(x for x, _ in points) - 0.35, max(x for x, _ in points) + 0.6
     bottom, top = min(y for _, y in points) - 1.2, max(y for _, y in points) + 0.3
     figure = drawing.figure(_SCALE * (right - left), _SCALE * (top - bottom + 0.6))
     axes = drawing.bare(figure.add_subplot())
@@ -89,8 +91,12 @@ def figure2(summary: Summary) -> Figure:
     _labels(axes, volumes)
     numbers = f"{summary.parameters:,} parameters, {summary.multiply_adds:,} multiply-adds an image"
     title = f"{summary.name}: {counted(summary.towers, 'tower')}, {numbers}".removeprefix(": ")
-    told = "Boxes: maps of the rows with weights; orange: what one unit of the next row reads, pooling included"
-    return drawing.heading(figure, title, f"{told}. Sides grow as roots. Numbers from the network's own table.")
+    told = (
+        "Boxes: the maps of each layer with weights, as high as the square root of their side and as wide as that of "
+        "their number, for large and small to fit on a page. Orange: what one unit of the next layer reads, pooling "
+        "included; it takes up as much of the box as of the maps. Numbers from the network's own table."
+    )
+    return drawing.heading(figure, title, told)
 
 
 def layout(summary: Summary) -> list[Volume]:
@@ -224,14 +230,41 @@ def _labels(axes: Axes, volumes: Sequence[Volume]) -> None:
 
 
 def _numbers(axes: Axes, box: Box, shape: tuple[int, ...]) -> None:
-    """Height and depth of a box, and its maps; of a slab its units."""
-    x, y = box.at(0.5, 0, 0)
-    _text(axes, (x, y - 0.13), str(shape[0]), size=8)
-    if len(shape) == 3:
-        x, y = box.at(0, 0.5, 0)
-        _text(axes, (x - 0.06, y), str(shape[1]), size=7, ha="right")
-        x, y = box.at(0, 1, 0.5)
-        _text(axes, (x - 0.05, y + 0.07), str(shape[2]), size=7, ha="right")
+    """Height and depth of a box, and its maps; of a slab its units. Each stands where no line runs through it."""
+    below, above, beside = (
+        (_beside(box.at(0.5, 0, 0), 0, -0.13), "center"),
+        (_beside(box.at(0.5, 1, 1), 0, 0.13), "center"),
+        (_beside(box.at(1, 0.5, 1), 0.06, 0), "left"),
+    )
+    if len(shape) == 1:
+        _free_text(axes, (below, above, beside), str(shape[0]), size=8)
+        return
+    _free_text(axes, (below,), str(shape[0]), size=8)
+    left = [(_beside(box.at(0, up, 0), -0.06, 0), "right") for up in (0.5, 0.3, 0.15, 0.85)]
+    right = (_beside(box.at(1, 0.15, 1), 0.06, 0), "left")
+    _free_text(axes, [*left, right], str(shape[1]), size=7)
+    upper = [(_beside(box.at(0, 1, back), -0.05, 0.07), "right") for back in (0.5, 0.8, 1.0)]
+    lower = [(_beside(box.at(1, 0, back), 0.05, -0.07), "left") for back in (0.5, 0.8, 0.2)]
+    _free_text(axes, [*upper, *lower], str(shape[2]), size=7)
+
+
+def _beside(point: Point, right: float, up: float) -> Point:
+    return point[0] + right, point[1] + up
+
+
+def _free_text(axes: Axes, places: Sequence[tuple[Point, str]], text: str, size: float) -> None:
+    """Nothing; `text` stands at the (place, alignment) that the fewest lines cross, the first of equals."""
+    letter = size / 72 / _SCALE
+    width, height = 0.72 * letter * len(text), 1.2 * letter
+
+    def crossing(where: tuple[Point, str]) -> int:
+        (x, y), side = where
+        left = x - {"left": 0.0, "center": 0.5, "right": 1.0}[side] * width
+        room = Bbox.from_bounds(left, y - height / 2, width, height)
+        return sum(line.get_path().intersects_bbox(room, filled=False) for line in axes.lines)
+
+    place, side = min(places, key=crossing)
+    _text(axes, place, text, size=size, ha=side)
 
 
 def _on_the_way(axes: Axes, before: Volume, volume: Volume, line: float) -> None:

@@ -1,10 +1,12 @@
 """The table's numbers against the paper's, and figure 2 drawn from it for every recipe."""
 
+import io
 import itertools
 import json
 import math
 
 import pytest
+from matplotlib.transforms import Bbox
 
 import alexnet
 from alexnet import drawing, recipes
@@ -98,6 +100,24 @@ def test_figure_2_of_the_paper():
         assert drawn.count(text) == times, text
     assert {"stride of 4", "max pooling", "tower 1", "image", "11×11", "5×5", "3×3"} <= set(drawn)
     drawing.rendered(figure2(found), "svg")
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_no_line_of_figure_2_runs_through_a_number(name):
+    figure = figure2(alexnet.summary(name))
+    figure.savefig(io.BytesIO(), dpi=100)
+    (axes,) = figure.axes
+    crossed = set()
+    for text in axes.texts:
+        if not text.get_text().isdigit():
+            continue
+        room = text.get_window_extent().transformed(axes.transData.inverted())
+        # Of the room of a line of text digits fill the middle.
+        room = Bbox.from_extents(room.x0, room.y0 + 0.2 * room.height, room.x1, room.y1 - 0.2 * room.height)
+        assert axes.viewLim.x0 <= room.x0 < room.x1 <= axes.viewLim.x1
+        if any(line.get_path().intersects_bbox(room, filled=False) for line in axes.lines):
+            crossed.add(text.get_text())
+    assert crossed == set()
 
 
 def test_boxes_stand_apart_and_kernels_are_true_to_scale():
