@@ -12,6 +12,7 @@ import alexnet
 from alexnet.cli import terminal
 from alexnet.errors import InputError
 from alexnet.features.coder import Progress, Settings
+from alexnet.features.codes import poor
 from alexnet.features.neighbours import Found, Method
 from alexnet.features.retrieval import BITS, Way
 from alexnet.features.similarity import Similarity
@@ -54,10 +55,11 @@ def similarity(arguments: list[str]) -> int:
             features: folders that `alexnet embed` wrote; or runs and classifier files, with --source.
             source: what runs are shown: a folder of pictures, a .npy file of images, or a prepared set.
             split: which split of a prepared set; val when not given.
-            stage: the stages to compare, with commas between them; all when not given, of a run relu7.
+            stage: the stages to compare, with commas between them, each where it exists; all when not given, of a run
+                relu7.
             with_: a .npy file of measured responses, a row an image; or of dissimilarities, images by images. May be
                 given several times.
-            out: a folder for the figure, the table, and all matrices as .npy.
+            out: a folder for the figures, the table, and all matrices as .npy.
             device: auto (the best there is), cpu, cuda, cuda:1 or mps.
             json: print one JSON object and nothing else.
         """
@@ -168,6 +170,8 @@ def _fit(arguments: list[str]) -> int:
             terminal.note(f"epoch {each.epoch}: error {each.training:.4f}, held out {each.validation:.4f}")
 
         made = alexnet.codes(features, codes, Settings(bits=bits, seed=seed), stage=stage, say=say)
+        if warning := poor(made):
+            terminal.note(f"alexnet: {warning}")
         described = {"bits": made.coder.bits, "images": len(made), "stage": made.stage, "fitted": made.fitted}
         terminal.print_json({"codes": str(made.path), **described}) if json else print(made.path)
         return 0

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from alexnet import arrays, files
-from alexnet.errors import InputError
+from alexnet.errors import InputError, counted
 from alexnet.features.coder import Coder, Progress, Settings, fit
 from alexnet.features.folder import Features, read_images
 
@@ -112,6 +112,17 @@ def codes(
     fitted = {"settings": asdict(settings), "epochs": [each._asdict() for each in history]}
     files.write_json(out / "codes.json", {"format": FORMAT, "bits": settings.bits, **asked, "fitted": fitted})
     return Codes.open(out)
+
+
+def poor(codes: Codes) -> str | None:
+    """A sentence of warning where the best epoch rebuilt what was held out no better than its mean would."""
+    error = min(each["validation"] for each in codes.fitted["epochs"])
+    if error < 1:
+        return None
+    return (
+        f"the held-out error is {error:.2f}, and 1 is that of the mean alone: from {counted(len(codes), 'vector')} "
+        "nothing was learnt that holds for other images; fit to more images (thousands), or search the features."
+    )
 
 
 def _require_whole(file: Path, data: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import torch
 from alexnet.errors import InputError
 from alexnet.features import coder as module
 from alexnet.features.coder import Coder, Settings, fit, projections
-from alexnet.features.codes import Codes, codes
+from alexnet.features.codes import Codes, codes, poor
 from alexnet.features.hamming import hamming
 
 QUICK = Settings(bits=16, hidden=32, epochs=6)
@@ -162,6 +162,16 @@ def test_a_folder_of_codes_is_read_as_it_was_written_and_needs_no_features(featu
     assert (found.stage, len(found), found.paths[3], found.described["images"]) == ("relu7", 200, made.paths[3], 200)
     assert found.paths[3] == f"{found.labels[3]}/3.png"
     assert len(found.fitted["epochs"]) == 6
+
+
+def test_it_is_told_where_nothing_was_learnt(features, tmp_path):
+    longer = dataclasses.replace(QUICK, epochs=60, rate=1e-2)
+    assert poor(codes(features, tmp_path / "codes", longer)) is None
+    np.save(features / "relu7.npy", np.random.default_rng(0).normal(size=(200, 24)).astype(np.float32))
+    made = codes(features, tmp_path / "noise", QUICK)
+    error = min(each["validation"] for each in made.fitted["epochs"])
+    assert error > 1
+    assert poor(made).startswith(f"the held-out error is {error:.2f}, and 1 is that of the mean alone: from 200 vec")
 
 
 def test_the_same_codes_are_not_fitted_again_and_others_not_over_them(features, tmp_path, monkeypatch):
