@@ -105,7 +105,8 @@ class Process:
     """A server in a process of its own."""
 
     def __init__(self, *arguments):
-        command = [sys.executable, "-m", "alexnet", "serve", *map(str, arguments), "--port", "0"]
+        # -P, and nothing that lies where we are is taken for a package.
+        command = [sys.executable, "-P", "-m", "alexnet", "serve", *map(str, arguments), "--port", "0"]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         surroundings = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
