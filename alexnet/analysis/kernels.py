@@ -20,8 +20,8 @@ def kernels(network: Network, stage: str | None = None) -> Figure:
     """The first convolution's kernels, a block for each tower, as in figure 3: 3 rows of 16 and 3 rows of 16.
 
     Each kernel is scaled by its own largest weight; a weight of zero is mid-grey in every one, so a kernel without
-    colour looks grey. Of a deeper row the twelve longest kernels of each tower are shown, a line each, for the input
-    maps that they weigh most; a locally connected row's are those at the middle position.
+    colour looks grey. Of a deeper row the twelve kernels of largest norm in each tower are shown, a line each, for the
+    input maps where their weights have the largest norm; a locally connected row's are those at the middle position.
 
     Args:
         stage: a row of kernels; by default the first.
@@ -61,9 +61,10 @@ def mosaic(weights: np.ndarray, columns: int) -> np.ndarray:
 
 
 def strongest(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int64 `[n]` and `[n,m]`: the longest kernels, at most 12, and the input maps that each weighs most, at most 32.
+    """int64 `[n]` and `[n,m]`: the kernels of largest norm, at most 12, and for each the input maps, at most 32, where
+    its weights have the largest norm.
 
-    Lengths are Euclidean; the longest comes first.
+    Norms are Euclidean; the largest comes first.
 
     Args:
         weights: float `[N,M,k,k]`.
@@ -86,12 +87,15 @@ def _deep(row: Convolution | LocallyConnected, blocks: list[np.ndarray]) -> Figu
         where = f", tower {tower + 1}" if len(blocks) > 1 else ""
         middle = ", at the middle position" if isinstance(row, LocallyConnected) else ""
         size = f"{row.size}×{row.size}×{block.shape[1]}"
-        told = f"the {len(chosen)} longest of {len(block)} kernels of {size}{middle}, over the input maps weighed most"
+        told = f"the {len(chosen)} of {len(block)} kernels of {size} with the largest norm{middle}"
         axes.set_title(f"{row.name}{where}: {told}", loc="left", fontsize=8, color=drawing.INK)
         step = row.size + _GAP
         first = tower * len(block)
         axes.set_yticks([step * i + (row.size - 1) / 2 for i in range(lines)], [str(first + i) for i in chosen])
         axes.tick_params(length=0, labelsize=6, labelcolor=drawing.MUTED)
+    some = f"the {columns} of {blocks[0].shape[1]}" if columns < blocks[0].shape[1] else f"all {columns}"
+    order = f"A line a kernel, for {some} input maps, that of its largest weights (by their norm) first"
+    axes.set_xlabel(order, loc="left", fontsize=7, color=drawing.MUTED)
     return figure
 
 

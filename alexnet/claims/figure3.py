@@ -206,8 +206,7 @@ def _drawn(found: dict[str, Towers]) -> Figure:
     axes.set_xlim(0, 1)
     axes.axvline(2 / 3, color=drawing.MUTED, linewidth=0.8, linestyle=":")
     axes.set_xlabel("share of colour: 0 grey, 2/3 as in noise (dotted)", fontsize=8)
-    drawing.title(axes, "What each first kernel has learned: tower 1 blue, tower 2 orange")
-    return figure
+    return drawing.heading(figure, "What each first kernel has learned: tower 1 blue, tower 2 orange")
 
 
 _WHOLE = "one tower, its halves"

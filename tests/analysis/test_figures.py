@@ -1,5 +1,6 @@
 """The figures hold the numbers they were given, at any size, and survive names that are hard to draw."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,26 @@ def test_kernels_come_in_a_block_for_each_tower(config, blocks):
     expected = 0.5 + weights / (2 * abs(weights).max())
     np.testing.assert_allclose(shown[:size, :size].transpose(2, 0, 1), expected, atol=1e-6)
     drawing.rendered(figure)
+
+
+@pytest.mark.parametrize(
+    ("config", "stage", "told"),
+    [
+        (AlexNetConfig(classes=3, units=(64, 64)), "conv2", ("12 of 128 kernels of 5×5×48", "the 32 of 48 input maps")),
+        (Cifar10Config(), "local4", ("12 of 32 kernels of 3×3×64 with the largest norm", "the 32 of 64 input maps")),
+        (Cifar10Config(width=0.25), "conv2", ("the 12 of 16 kernels of 5×5×16", "for all 16 input maps")),
+    ],
+)
+def test_deeper_kernels_are_told_of_in_full(config, stage, told):
+    network = Network(config)
+    network.initialise(0)
+    figure = kernels(network, stage)
+    figure.savefig(io.BytesIO())
+    assert told[0] in figure.axes[0].get_title(loc="left")
+    assert told[1] in figure.axes[-1].get_xlabel()
+    for axes in figure.axes:
+        for text in (axes._left_title, axes.xaxis.label):
+            assert text.get_window_extent().x1 < figure.bbox.x1
 
 
 def test_kernels_of_figure_3_are_three_rows_of_sixteen():

@@ -1,5 +1,6 @@
 """Figure 3: the share of colour against loops, chance against every division, the rule against made-up numbers."""
 
+import io
 import itertools
 import math
 
@@ -18,6 +19,21 @@ JUDGE = figure3.EXPERIMENTS[0].judge
 
 def drawn(count=6, side=11):
     return np.random.default_rng(0).normal(size=(count, 3, side, side))
+
+
+def test_the_drawing_holds_its_title_and_names():
+    values = np.random.default_rng(0).random(96)
+    towers = figure3.Towers(None, None, values, np.ones(96, bool), 0.5)
+    names = ("two towers, seed 0", "towers that never communicate")
+    figure = figure3._drawn(dict.fromkeys(names, towers))
+    figure.savefig(io.BytesIO())
+    (axes,) = figure.axes
+    found = [text for text in (figure._suptitle, axes._left_title, *axes.get_yticklabels()) if text and text.get_text()]
+    assert [text.get_text() for text in found[1:]] == list(names)
+    assert "tower 1 blue, tower 2 orange" in found[0].get_text()
+    for text in found:
+        room = text.get_window_extent()
+        assert 0 <= room.x0 < room.x1 < figure.bbox.x1 - 5
 
 
 def test_colour_by_loops():
