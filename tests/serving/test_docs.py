@@ -12,6 +12,7 @@ import pytest
 from alexnet import cli
 from alexnet.evaluation.classifier import Classifier
 from alexnet.serving.limits import Limits
+from alexnet.serving.telling import REASONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
@@ -54,6 +55,11 @@ def test_every_address_and_every_limit_is_told_of(client):
         line = next(line for line in PAGE.splitlines() if f"--limits.{field.name}`" in line)
         value = getattr(usual, field.name)
         assert str(round(1000 * value) if field.name == "wait" else value) in line
+
+
+def test_every_reason_of_a_refusal_is_told_of():
+    told = " ".join(PAGE.partition("refusals by reason: ")[2].partition(".")[0].split())
+    assert told.split(", ") == list(REASONS)
 
 
 def test_the_container_is_not_root_and_copies_what_it_needs():
