@@ -61,12 +61,12 @@ class Similarity:
 
 
 def similarity(
-    features: Sequence[str | Path],
+    features: str | Path | Sequence[str | Path],
     *,
     source: str | Path | None = None,
     split: str | None = None,
     stages: str | Sequence[str] = (),
-    measured: Sequence[str | Path] = (),
+    measured: str | Path | Sequence[str | Path] = (),
     out: str | Path | None = None,
     device: str = "auto",
 ) -> Similarity:
@@ -76,8 +76,8 @@ def similarity(
     3,490 images of two sets.
 
     Args:
-        features: folders that `embed` wrote; or runs, classifier files and names of shipped ones, which are shown
-            `source`, their features being kept only meanwhile.
+        features: one or several: folders that `embed` wrote; or runs, classifier files and names of shipped ones, which
+            are shown `source`, their features being kept only meanwhile.
         source: what runs are shown: a folder of pictures, a .npy file of images, or a prepared set.
         split: of a prepared set; val when not given.
         stages: one name or several, each compared where it exists; by default all that a folder has, and of a run the
@@ -91,23 +91,24 @@ def similarity(
         InputError: the images differ or are in another order, one of the features or runs has none of the stages, a
             file cannot be read, or there is too little memory. What can be known is said before anything is embedded.
     """
+    features, measured = ([each] if isinstance(each, str | Path) else each for each in (features, measured))
     found = sets.given(features, stages, source, split)
-    names, arrays_ = _names(found, measured), [sets.responses(path) for path in measured]
-    _require_comparable(found, arrays_, names)
+    names, others = _names(found, measured), [sets.responses(path) for path in measured]
+    _require_comparable(found, others, names)
     kept, taken, drawn = list[Compared](), dict[str, str](), list[np.ndarray]()
     with sets.embedded(found, source, split, device) as made:
         chosen = [features.stage(name) for one, features in made for name in one.stages]
-        sets.require_rows([one for one, _ in made], arrays_, names[len(chosen) :])
-        for number, (name, responses) in enumerate(zip(names, [*chosen, *arrays_], strict=True)):
-            compared_, matrix = _compared(name, responses, number >= len(chosen))
-            kept.append(compared_)
+        sets.require_rows([one for one, _ in made], others, names[len(chosen) :])
+        for number, (name, responses) in enumerate(zip(names, [*chosen, *others], strict=True)):
+            found_set, matrix = _compared(name, responses, number >= len(chosen))
+            kept.append(found_set)
             if number >= len(chosen):
                 taken[name] = "dissimilarities" if matrix is None else "responses"
             if out and matrix is not None:
                 arrays.write(Path(out) / "dissimilarities" / f"{_safe(name)}.npy", matrix)
             if out and len(names) <= figures.DRAWN:
                 drawn.append(figures.smaller(responses if matrix is None else matrix))
-        images, told = len([*chosen, *arrays_][0]), _told(made)
+        images, told = len([*chosen, *others][0]), _told(made)
     result = Similarity(names, images, *between(kept), taken, told)
     if out:
         _write(Path(out), result, drawn)

@@ -76,7 +76,8 @@ def test_the_pairs_are_those_of_the_formulas(one, tmp_path):
 def test_only_the_stages_asked_for_and_names_that_differ(one, tmp_path):
     again = write(tmp_path / "deep" / "one", {"relu7": drawn(2, 5)})
     assert alexnet.similarity([one, again], stages=["relu7"]).names == ("one-1 relu7", "one-2 relu7")
-    assert alexnet.similarity([one]).names == ("conv1", "relu7")
+    assert alexnet.similarity([one]).names == alexnet.similarity(str(one)).names == ("conv1", "relu7")
+    assert alexnet.similarity(one, stages="relu7", measured=one / "conv1.npy").names == ("relu7", "measured conv1")
     assert alexnet.similarity([one, again], stages=["relu7", "conv1"]).names == (
         "one-1 relu7",
         "one-1 conv1",
