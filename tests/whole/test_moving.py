@@ -1,5 +1,6 @@
 """docs/moving.md: its commands run as they are printed, in order, and its Python too."""
 
+import io
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from PIL import Image
 
 from alexnet import recipes
 from alexnet.data.prepare import prepare
+from alexnet.data.squaring import Squaring
 from alexnet.training.recipe import Machine
 from alexnet.training.train import train
 
@@ -24,7 +26,7 @@ COMMANDS = [
     if line.startswith("alexnet ")
 ]
 ELSEWHERE = [line for line in re.search(r"```\n(alexnet import .*?)```", PAGE, re.DOTALL)[1].splitlines() if line]
-PYTHON = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
+PYTHON, SQUARE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.slow
@@ -60,3 +62,33 @@ def test_commands_on_files_from_elsewhere_are_understood(capsys, monkeypatch, tm
     for command in ELSEWHERE:
         assert cli.main(command.split()[1:]) == 1
         assert f"{command.split()[2]} does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [256, 32])
+@pytest.mark.parametrize(
+    ("width", "height", "kind", "mode", "orientation"),
+    [
+        (2400, 2051, "JPEG", "RGB", 1),
+        (1303, 1025, "JPEG", "RGB", 6),
+        (1025, 1500, "JPEG", "L", 1),
+        (1023, 700, "JPEG", "RGB", 3),
+        (401, 300, "PNG", "RGB", 1),
+        (700, 256, "PNG", "L", 1),
+        (200, 133, "PNG", "RGB", 1),
+        (40, 500, "PNG", "P", 1),
+    ],
+)
+def test_the_pages_square_is_the_packages_to_a_level(size, width, height, kind, mode, orientation):
+    rng = np.random.default_rng(width)
+    small = Image.fromarray(rng.integers(0, 256, (height // 5 + 1, width // 5 + 1, 3), np.uint8))
+    image, file = small.resize((width, height), Image.Resampling.BICUBIC).convert(mode), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(file, kind, exif=exif, **({"quality": 90} if kind == "JPEG" else {}))
+    page: dict = {}
+    exec(SQUARE, page)
+    found, own = page["square"](file, size), Squaring(size).of_file(file.getvalue()).transpose(2, 0, 1)[None]
+    assert (found.shape, found.dtype) == (own.shape, own.dtype)
+    assert np.abs(found.astype(int) - own).max() <= 1
+    plain = np.asarray(image.convert("RGB").resize((size, size))).transpose(2, 0, 1)
+    assert np.abs(plain.astype(int) - own).max() > 10, "it matters"
