@@ -21,6 +21,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("alexnet ")
 ]
+PYTHON = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
 
 
 def pictures(folder):
@@ -51,7 +52,15 @@ def test_the_commands_run_in_order(tmp_path):
     assert len(Codes.open(tmp_path / "codes")) == 40
     (lines,) = (out.splitlines() for command, out in told.items() if command.endswith("--k 3 --json"))
     assert [len(json.loads(line)["neighbours"]) for line in lines] == [3] * 6
+    done = subprocess.run([sys.executable, "-c", PYTHON], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    compared, found, shape, ways = done.stdout.splitlines()
+    assert compared.startswith("('trained fc10', 'untrained fc10') ")
+    assert found.count("/") == 3
+    assert shape == "(40, 4)"
+    assert "fc10, 32 random projections" in ways
 
 
 def test_it_shows_every_command():
     assert {command.split()[1] for command in COMMANDS} == {"embed", "similarity", "neighbours", "codes"}
+    assert {*re.findall(r"alexnet\.(\w+)\(", PYTHON)} == {"similarity", "neighbours", "codes", "retrieval"}
