@@ -78,11 +78,7 @@ def reproduce(arguments: list[str]) -> int:
             if name == "all":
                 code = _all(_served(results, data, smoke), run, json=json)
             else:
-                _tell(run(name), json=json, rule=True)
-                if not json:
-                    print(
-                        f"  kept in  {(results / 'smoke' if smoke else results) / name}.json, with its figures and runs"
-                    )
+                _tell(run(name), json=json, kept=results / "smoke" if smoke else results)
                 code = 0
         except Stopped as stopped:
             return terminal.fail(str(stopped), 128 + stopped.signal)
@@ -168,12 +164,14 @@ def _line(state: State) -> dict[str, Any]:
     }
 
 
-def _tell(found: dict[str, Any], *, json: bool, rule: bool = False) -> None:
+def _tell(found: dict[str, Any], *, json: bool, kept: Path | None = None) -> None:
     if json:
         terminal.print_json(found)
         return
     print(f"{found['experiment']} (section {found['section']}): {found['claim']}")
     print(f"  paper    {found['paper']}\n  ours     {found['ours']}")
-    if rule:
+    if kept:
         print(f"  rule     {found['rule']}")
     print(f"  verdict  {found['verdict']}: {found['reason']}")
+    if kept:
+        print(f"  kept in  {kept / found['experiment']}.json, with its figures and runs")
