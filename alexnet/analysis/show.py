@@ -186,9 +186,9 @@ def _stages(asked: Asked) -> Figure:
     positions, images = seen.first(_order(seen), _TWELVE if asked.images else 1)
     figure = maps(classifier, images, asked.stage, [seen.names[i] for i in positions])
     title = f"What {asked.stage} holds" if asked.stage else "The strongest maps of each stage"
-    told = "one scale of colours for all maps" if asked.stage else "each stage from 0 (dark) to its own largest value"
-    told += f"; the numbers are those of --edit {asked.stage or 'STAGE'}:NUMBER=zero"
-    return drawing.heading(figure, title, f"{_source(asked, seen, len(positions))}; {told}")
+    more = "one scale of colours for all maps" if asked.stage else "each stage from 0 (dark) to its own largest value"
+    more += f"; the numbers are those of --edit {asked.stage or 'STAGE'}:NUMBER=zero"
+    return drawing.heading(figure, title, f"{_source(asked, seen, len(positions))}; {more}")
 
 
 def _confusion(asked: Asked) -> Figure:
