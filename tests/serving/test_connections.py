@@ -137,7 +137,7 @@ def test_who_waits_while_the_server_stops_is_told_to_close(listen, connected, dr
 
 
 def test_while_it_drains_it_takes_all_and_says_that_it_is_not_ready(listen, connected, draw):
-    _, server, port = listen(drain_seconds=60)
+    _, server, port = listen(drain_seconds=20)
     kept, idle = connected(port), connected(port)
     for way in (kept, idle):
         assert answered(way, "GET", "/readyz") == (200, None)
