@@ -15,7 +15,7 @@ from alexnet.data.loader import Batch, Loading
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier
-from alexnet.model.alexnet import AlexNetConfig
+from alexnet.model.alexnet import AlexNetConfig, Initialisation
 from alexnet.training import train as training
 from alexnet.training.parts import NotFinite, Parts, class_weights
 from alexnet.training.recipe import Loss, Machine, Recipe
@@ -189,6 +189,10 @@ def test_a_loss_at_chance_is_said_aloud(prepared, tmp_path, capsys):
     )
     train(still, prepared, tmp_path / "run", CPU)
     assert "no better than guessing" in capsys.readouterr().err
+    still = replace(still, model=replace(still.model, initialisation=Initialisation(bias=0.0, deviation=1e-9)))
+    train(replace(still, loader=tiny().loader), prepared, tmp_path / "flat", CPU)
+    told = capsys.readouterr().err
+    assert "got the same answer; if that stays so, train for more epochs (--epochs), or lower the rate." in told
 
 
 def test_class_weights_average_to_one_over_the_images():
