@@ -95,7 +95,7 @@ def calibrate(
 
     Raises:
         InputError: set and classifier do not fit, `split` is `train`, its images determine no temperature, or the
-            answers to them are no better than guessing: all the same, or wrong as often as drawn classes would be.
+            answers to them are no better than guessing: wrong as often as classes drawn by lot.
     """
     if split == "train":
         raise InputError(
@@ -202,7 +202,7 @@ def _require_better_than_guessing(logits: Tensor, labels: Tensor, where: str) ->
         answers |= set(logs.argmax(1).tolist())
         wrong += float(metrics.errors(logs, labels[block], 1).sum())
     error = wrong / len(labels)
-    if wrong and (len(answers) == 1 < len(labels) or error > 1 - 1 / classes - 1e-9):
+    if wrong and error > 1 - 1 / classes - 1e-9:
         told = "the same answer to all of them" if len(answers) == 1 else f"{counted(classes, 'class', 'classes')}"
         raise InputError(
             f"{where}: the answers are no better than guessing ({told}, error {error:.4f}), and no temperature changes "

@@ -166,9 +166,6 @@ def test_guesses_are_refused(make_classifier, make_pictures):
     images.labels = random.permutation(np.arange(140) % 7)
     with pytest.raises(InputError, match=r"no better than guessing \(the same answer to all of them, error 0\.8571\)"):
         calibrate(classifier, prepared)
-    images.labels[:40] = 2  # more than a seventh is right now, and still nothing is known
-    with pytest.raises(InputError, match=r"set, val: .*the same answer"):
-        calibrate(classifier, prepared)
     classifier.network.load_whole(state)
     answers = classifier.probabilities(torch.from_numpy(images.pixels)).argmax(1).numpy()
     images.labels = np.where(np.arange(140) % 7 == 0, answers, (answers + 1) % 7)  # right as often as chance
