@@ -125,17 +125,18 @@ class Batcher:
             if not going:
                 continue
             begun = time.monotonic()
+            failed: BaseException | None = None
             try:
-                found = going[0].compute([picture.pixels for picture in going])
-                for picture, answer in zip(going, found, strict=True):
-                    _tell(picture.answer, answer)
+                answers = going[0].compute([picture.pixels for picture in going])
+                answered = [*zip(going, answers, strict=True)]
             except BaseException as error:
-                for picture in going:
-                    _tell(picture.answer, error=error)
+                failed, answered = error, [(picture, None) for picture in going]
             seconds = time.monotonic() - begun
             recent = seconds / len(going)
             self._pace = recent if not self._pace else 0.9 * self._pace + 0.1 * recent
-            self._told(len(going), seconds)
+            self._told(len(going), seconds)  # before its answers are out: who has one finds it counted
+            for picture, answer in answered:
+                _tell(picture.answer, answer, failed)
 
     def _take(self) -> list[_Picture]:
         """The next batch, all to be computed in one way; nothing once the batcher is closed and empty."""
