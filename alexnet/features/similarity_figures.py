@@ -21,8 +21,8 @@ def measures(names: Sequence[str], panels: Sequence[tuple[str, np.ndarray]], sou
         panels: each with its title.
         source: where the numbers come from, for the foot.
     """
-    side = 2.4 + 0.5 * min(len(names), 20)
-    drawn = drawing.figure(2 * side, side + 0.9)
+    side = 2.4 + 0.5 * min(len(names), 14)
+    drawn = drawing.figure(2 * side, side + max(0.9, side / 5))  # the words around grow with the width
     for axes, (title, values) in zip(drawn.subplots(1, len(panels)), panels, strict=True):
         drawing.title(axes, title)
         _cells(axes, values, names)
