@@ -22,6 +22,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 _OPENING = threading.Lock()
 _MOST_UNZIPPED = 1 << 28
+_GZIP = b"\x1f\x8b"
 
 
 class Refused(Exception):
@@ -43,7 +44,7 @@ def decode(data: bytes, limit: int = LIMIT, *, orientation: bool = True, shortes
     Raises:
         Refused: the file cannot be decoded in full.
     """
-    data = _unwrap(data)
+    data = unwrapped(data)
     if not data:
         raise Refused("empty file")
     if data.startswith(b"\xff\xd8"):
@@ -83,17 +84,21 @@ def encode(pixels: np.ndarray, quality: int = 95) -> bytes:
     return data
 
 
-def _unwrap(data: bytes) -> bytes:
-    """What a gzip wrapper holds (26 files of ImageNet have one), else `data` itself."""
-    if not data.startswith(b"\x1f\x8b"):
+def unwrapped(data: bytes, most: int = _MOST_UNZIPPED) -> bytes:
+    """What a gzip wrapper holds (26 files of ImageNet have one), else `data` itself.
+
+    Raises:
+        Refused: the wrapper is damaged, cut short, holds more than `most` bytes, or another one.
+    """
+    if not data.startswith(_GZIP):
         return data
     stream = zlib.decompressobj(wbits=31)
     try:
-        inner = stream.decompress(data, _MOST_UNZIPPED)
+        inner = stream.decompress(data, most)
     except zlib.error as error:
         raise Refused(f"damaged gzip wrapper: {error}") from None
-    if not stream.eof:
-        raise Refused("truncated (or far too large) gzip wrapper")
+    if not stream.eof or inner.startswith(_GZIP):
+        raise Refused(f"truncated gzip wrapper, or one around another or more than {most / (1 << 20):.3g} MB")
     return inner
 
 

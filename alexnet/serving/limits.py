@@ -1,14 +1,12 @@
 """What one server takes on at most, so that no request and no crowd of them brings it down."""
 
-import zlib
 from dataclasses import dataclass, fields
 
-from alexnet.data.decoding import Refused
+from alexnet.data.decoding import Refused, unwrapped
 from alexnet.errors import InputError
 
 _SCANS = 100
 """Of a JPEG. Photographs have about ten; each goes over all pixels, and thousands fit in a small file."""
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -59,14 +57,7 @@ def plain(data: bytes, limits: Limits) -> bytes:
     Raises:
         Refused: they would become too many, or would take minutes to decode.
     """
-    if data.startswith(_GZIP):
-        stream = zlib.decompressobj(wbits=31)
-        try:
-            data = stream.decompress(data, limits.bytes)
-        except zlib.error as error:
-            raise Refused(f"damaged gzip wrapper: {error}") from None
-        if not stream.eof or data.startswith(_GZIP):
-            raise Refused(f"truncated gzip wrapper, or one around another or more than {limits.megabytes:g} MB")
+    data = unwrapped(data, limits.bytes)
     if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _SCANS:
         raise Refused(f"a JPEG of more than {_SCANS} scans")
     return data
