@@ -58,6 +58,14 @@ def test_posteriors_are_bayes_rule():
     np.testing.assert_allclose(fisher.posteriors(x, m), expected, rtol=2e-5, atol=1e-7)
 
 
+def test_no_posterior_is_next_to_nothing():
+    m, (x, _) = mixture(), points()
+    found = fisher.posteriors(20 * x, m)
+    assert (found == 0).any()
+    assert (found[found > 0] > 1e-14).all()
+    torch.testing.assert_close(found.sum(1), torch.ones(N))
+
+
 def test_a_fisher_vector_is_the_formula_in_each_region():
     m, (x, places) = mixture(), points()
     plain = {name: value.double().numpy() for name, value in m.items()}
