@@ -6,8 +6,9 @@ FROM python:3.12-slim
 
 WORKDIR /app
 # torch alone first: a change of the program does not fetch it again.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY constraints.txt ./
-RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$(grep -i '^torch==' constraints.txt)"
+RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" "$(grep -i '^torch==' constraints.txt)"
 COPY pyproject.toml README.md LICENSE ./
 COPY alexnet alexnet
 RUN pip install --no-cache-dir -c constraints.txt '.[serve]' \
