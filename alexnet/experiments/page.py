@@ -66,20 +66,35 @@ def _of(result: dict[str, Any]) -> str:
 
 
 def _section(result: dict[str, Any], figures: Path, linked: Path) -> str:
-    """What one experiment claimed, found and used."""
+    """What one experiment claimed and found; below a click what it used, for which a page of all has no room."""
     said = [
         f"The paper: {result['paper']}.",
         f"Ours: {result['ours']}.",
         f"**{result['verdict'].capitalize()}**: {result['reason']}",
         f"The rule, fixed beforehand: {result['rule']}",
+        f"The command: {_command(result)}",
     ]
     parts = [f"### {result['experiment']}", f"Section {result['section']}. {result['claim']}", _list(said)]
     parts += _figures(result, figures, linked)
+    folded = []
     for title, columns in result.get("columns") or _columns(result["tables"]):
-        parts.append(_folded(title, columns, result["tables"][title]))
-    parts += _recipes(result["recipes"])
-    parts += ["Remarks:", _list(result["remarks"])] if result["remarks"] else []
-    return "\n\n".join([*parts, *_circumstances(result)])
+        folded += [f"{title}:", _table(columns, result["tables"][title])]
+    folded += _recipes(result["recipes"])
+    folded += ["Remarks:", _list(result["remarks"])] if result["remarks"] else []
+    folded += _circumstances(result)
+    shown = "Tables, recipes, data, machine" if result["data"] else "Tables, machine"
+    return "\n\n".join([*parts, f"<details><summary>{shown}</summary>", *folded, "</details>"])
+
+
+def _command(result: dict[str, Any]) -> str:
+    """The command that computes as much again, on whatever machine."""
+    words, budget = ["alexnet reproduce", result["experiment"]], result["budget"]
+    if not (data := result["data"]):
+        return f"`{' '.join(words)}`"
+    words += ["--data", data["name"], *(f"--pretrain-data {name}" for name in data.get("elsewhere") or ())]
+    words += [f"--{part} {budget[part]:g}" for part in ("seeds", "epochs", "width")]
+    words += ["--rates", *(f"{rate:g}" for rate in budget["rates"])] if budget.get("rates") else []
+    return f"`{' '.join(words)}`"
 
 
 def _figures(result: dict[str, Any], figures: Path, linked: Path) -> list[str]:
@@ -176,14 +191,6 @@ def _columns(tables: dict[str, Any]) -> list[tuple[str, list[str]]]:
         (title, sorted(row, key=lambda name: order.index(type(row[name])) if type(row[name]) in order else len(order)))
         for title, row in kinds.items()
     ]
-
-
-def _folded(title: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    """The table under its title; a long one is opened by a click."""
-    table = _table(columns, rows)
-    if len(rows) <= _LONG:
-        return f"{title}:\n\n{table}"
-    return f"<details><summary>{title} ({len(rows)} rows)</summary>\n\n{table}\n\n</details>"
 
 
 def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

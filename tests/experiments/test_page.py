@@ -140,14 +140,37 @@ def test_a_recipes_sections_are_told_in_words(marked):
     assert "`schedule.milestones` epoch 0.5 weights 0.1; epoch 0.75 weights 0.01, `model.kernels` [48, 128]" in text
 
 
-def test_tables_keep_the_order_of_their_columns_and_long_ones_are_folded(marked):
+def test_tables_keep_the_order_of_their_columns(marked):
     rows = [{"seed": n, "error": 0.5, "net": "a"} for n in range(13)]
     text = written(marked, result(tables={"B": rows[:12], "A": rows}, columns=[["B", ["seed", "net", "error"]]]))
     assert "B:\n\n| seed | net | error |" in text
-    assert "A (13" not in text
+    assert "A:" not in text
     text = written(marked, result(tables={"A": rows}))
-    assert "<details><summary>A (13 rows)</summary>\n\n| net | seed | error |" in text
+    assert "A:\n\n| net | seed | error |" in text
     assert text.count("| a | ") == 13
+
+
+def test_what_a_claim_used_is_below_one_click_after_its_verdict_and_figure(marked):
+    first, second = written(marked, result(), result("other", data=None)).split("### ")[1:]
+    for text in (first, second):
+        shown, _, folded = text.partition("\n\n<details><summary>Tables, ")
+        for part in ("- The paper: ", "- **Not testable here**: ", "- The rule, ", "- The command: ", "The figure "):
+            assert text.count(part) == shown.count(part) == 1, part
+        for part in ("Errors:\n\n|", "Trained:\n\n-", "Remarks:\n\n-", "; commit 0123"):
+            assert text.count(part) == folded.count(part) == 1, part
+        assert folded.partition("\n\n</details>\n\n")[2] in ("", f"{page.END}\n\nAfter.\n")
+
+
+def test_the_command_computes_as_much_again_on_any_machine(marked):
+    reduced = result()["budget"]
+    data = {**result()["data"], "elsewhere": ["hundred"]}
+    for changes, words in (
+        ({}, "`alexnet reproduce norm --data set --seeds 2 --epochs 0.25 --width 0.5`\n"),
+        ({"budget": {**reduced, "epochs": 1.0, "rates": [0.5, 2]}}, "--epochs 1 --width 0.5 --rates 0.5 2`\n"),
+        ({"data": data}, "--data set --pretrain-data hundred --seeds 2"),
+        ({"data": None}, "`alexnet reproduce norm`\n"),
+    ):
+        assert words in written(marked, result(**changes)), words
 
 
 def test_what_is_not_run_and_how_many_verdicts_there_are_is_told_first(marked):
