@@ -45,7 +45,7 @@ def evaluate(arguments: list[str]) -> int:
         pictures to errors.html.
 
         Args:
-            runs: runs' folders, or classifier files (a run's weights.safetensors).
+            runs: runs' folders, classifier files (a run's weights.safetensors), or names of those that ship (cifar10).
             data: the prepared set.
             split: which of its splits: train, val or test.
             views: answer for the centre of a picture, or for the mean over the paper's ten crops, or over nine
@@ -153,7 +153,8 @@ def predict(arguments: list[str]) -> int:
         exit code is then 1.
 
         Args:
-            run: a run's folder, or a classifier file (a run's weights.safetensors).
+            run: a run's folder, a classifier file (a run's weights.safetensors), or the name of one that ships
+                (cifar10).
             images: files, folders (all pictures below them), or - for one picture on standard input.
             top: how many labels a picture.
             views: answer for the centre of a picture, or for the mean over the paper's ten crops, or over nine

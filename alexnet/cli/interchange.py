@@ -39,7 +39,8 @@ def export(arguments: list[str]) -> int:
         from stored pictures to probabilities, run by onnxruntime beside PyTorch on real pictures before it is kept.
 
         Args:
-            run: a run's folder, or a classifier file (a run's weights.safetensors).
+            run: a run's folder, a classifier file (a run's weights.safetensors), or the name of one that ships
+                (cifar10).
             file: what to write.
             format: what to write it as, where the suffix does not say.
             half: store weights in float16, half the size, and measure what that costs on the validation split.
