@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alexnet"
 FLOORS = [
-    {"config", "randomness", "distributed", "files", "errors", "devices", "machine", "arrays", "drawing"},
+    {"config", "randomness", "distributed", "files", "locks", "errors", "devices", "machine", "arrays", "drawing"},
     {"data", "model"},
     {"evaluation"},
     {"training"},

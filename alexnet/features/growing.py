@@ -20,15 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet import arrays, config, files
+from alexnet import arrays, config, files, locks
 from alexnet.errors import InputError
-
-try:
-    import fcntl
-
-    _LOCKS = True
-except ImportError:  # Windows
-    _LOCKS = False
 
 LOCK = ".lock"
 """The file in a growing folder that tells a second process of the first; it is gone once that ends in order."""
@@ -46,20 +39,14 @@ def alone(folder: Path) -> Iterator[None]:
         InputError: another process has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not _LOCKS:
-        yield
-        return
-    path = folder / LOCK
-    with path.open("wb") as file:
-        if not _taken(file) or not _is(path, file):
-            raise InputError(f"{folder} is being embedded by another process; wait for it.")
-        try:
+    try:
+        with locks.alone(folder / LOCK) as mine:
+            if not mine:
+                raise InputError(f"{folder} is being embedded by another process; wait for it.")
             yield
-        finally:
-            if _is(path, file):
-                path.unlink()
-            with suppress(OSError):  # it holds something, or has its name
-                folder.rmdir()
+    finally:
+        with suppress(OSError):  # it holds something, or has its name
+            folder.rmdir()
 
 
 class Growing:
@@ -230,25 +217,6 @@ def told(size: int) -> str:
         if size >= length:
             return f"{size / length:.1f} {unit}"
     return f"{size} bytes"
-
-
-def _taken(file: BinaryIO) -> bool:
-    """Whether `file` is locked until it is closed, or cannot be on this disk."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def _is(path: Path, file: BinaryIO) -> bool:
-    """Whether `path` is `file`: not if a process that ended took it away after this one had opened it."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
 
 
 def _beyond(dtype: np.dtype[Any]) -> str:
