@@ -19,7 +19,7 @@ from alexnet.experiments.comparison import LEARNT, Difference, guessing, helps, 
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model import rows
 from alexnet.model.network import Network
-from alexnet.sweeps.finished import epochs
+from alexnet.training.finished import epochs
 from alexnet.training.run import Run
 
 _MASKS = 50

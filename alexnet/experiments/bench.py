@@ -20,9 +20,9 @@ from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation, evaluate
 from alexnet.files import write_aside
-from alexnet.sweeps.finished import finish, finished
 from alexnet.sweeps.trial import trial
 from alexnet.training import environment
+from alexnet.training.finished import finished
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import Run, unique_name
 from alexnet.training.train import train
@@ -132,8 +132,7 @@ class Bench:
         run = _finished(self.runs / name, recipe, prepared)
         if run is None:
             self.say(f"{name}: {self.differs(recipe)}")
-            run = train(recipe, data, self.runs / name, self.machine, start)
-            finish(run.path)
+            run = train(recipe, data, self.runs / name, self.machine, start, shared=True)
         self.used[name] = run.recipe
         if prepared.fingerprint != self.prepared.fingerprint:
             self.elsewhere.add(data.name)

@@ -17,11 +17,11 @@ from alexnet import config
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.sweeps import settings
-from alexnet.sweeps.finished import lighten
 from alexnet.sweeps.outcome import Row
 from alexnet.sweeps.plan import Plan
 from alexnet.sweeps.settings import Span, Value
 from alexnet.sweeps.trial import Epochs
+from alexnet.training.finished import lighten
 from alexnet.training.train import Stopped
 
 if TYPE_CHECKING:

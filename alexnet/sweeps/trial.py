@@ -23,8 +23,8 @@ from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.files import read_json, write_json
 from alexnet.sweeps import settings
-from alexnet.sweeps.finished import epochs, finish, finished, lighten
 from alexnet.sweeps.settings import Value
+from alexnet.training.finished import epochs, finished, lighten
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import unique_name
@@ -101,8 +101,7 @@ def _trained(
     """(the epochs up to the end, or to that after which `stop` said so; whether it said so)."""
     if stop is None or recipe.schedule.epochs == 1:
         if not finished(folder):
-            train(recipe, data, folder, machine)
-            finish(folder)
+            train(recipe, data, folder, machine, shared=True)
         lines = epochs(folder)
         return lines, stop is not None and stop(lines)
     process: subprocess.Popen[str] | None = None
@@ -119,8 +118,6 @@ def _trained(
                 return lines, False
             if process is None:
                 process = _begin(recipe, data, folder, machine)
-            elif code == 0:
-                finish(folder)
             elif code is not None:
                 _fail(process, folder)
             else:
@@ -166,7 +163,7 @@ def _main() -> int:
     threading.Thread(target=_stop_when_closed, daemon=True).start()
     recipe, machine = config.from_json(Recipe, job["recipe"], "recipe"), config.from_json(Machine, job["machine"], "")
     try:
-        train(recipe, Path(job["data"]), Path(job["run"]), machine)
+        train(recipe, Path(job["data"]), Path(job["run"]), machine, shared=True)
     except Stopped as stopped:
         failure: dict[str, Any] = {"signal": stopped.signal}
     except InputError as error:

@@ -171,6 +171,12 @@ def unique_name(recipe: Recipe, prepared: PreparedSet, start: Path | None = None
     return f"{recipe.name}-{digest}-{weights}" + (f"-{order}" if order != weights else "")
 
 
+def lock(run: Path) -> Path:
+    """The lock file of the process that trains `run`: beside it, so that it is there before the run is."""
+    path = run.resolve()
+    return path.parent / f".{path.name}.lock"
+
+
 def _changes(part: Any) -> list[Any]:
     """A section's class, and what in it is not that class's default."""
     return [type(part).__name__, [[name, ours] for name, _, ours in config.difference(type(part)(), part)]]

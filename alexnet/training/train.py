@@ -6,14 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import torch
 
-from alexnet import devices, distributed
+from alexnet import devices, distributed, locks
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError, counted
 from alexnet.evaluation import classifier_file
@@ -22,11 +22,12 @@ from alexnet.evaluation.evaluate import Evaluation, evaluate
 from alexnet.files import checksum, link
 from alexnet.training import checkpoint, environment
 from alexnet.training.checkpoint import Position
+from alexnet.training.finished import epochs, finish, finished
 from alexnet.training.optimiser import set_rates
 from alexnet.training.parts import WAY_OUT, NotFinite, Parts
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.record import Record
-from alexnet.training.run import Run
+from alexnet.training.run import Run, lock
 from alexnet.training.schedule import Plateau
 from alexnet.training.step import gradient_step
 
@@ -39,7 +40,15 @@ class Stopped(Exception):
         self.signal = number
 
 
-def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None, start: Path | None = None) -> Run:
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    machine: Machine | None = None,
+    start: Path | None = None,
+    *,
+    shared: bool = False,
+) -> Run:
     """The finished run in folder `run`, which computed `recipe` on the prepared set `data`.
 
     A folder that holds the same run already is resumed, bit for bit on an unchanged machine. Under `torchrun` the
@@ -47,14 +56,16 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
 
     Args:
         start: the classifier file to begin from; without it weights are drawn by `recipe.seeds.weights`.
+        shared: others may ask for this run, and none will go on with it. Another process that trains it is waited for,
+            and once it is finished, what it was resumed from is deleted.
 
     Raises:
-        InputError: recipe and set do not fit, or `run` holds something else.
+        InputError: recipe and set do not fit, `run` holds something else, or another process trains it.
         Stopped: SIGINT or SIGTERM came; everything is saved.
     """
     machine = machine or Machine()
     places = _devices(machine)
-    with distributed.joined(places[0]):
+    with distributed.joined(places[0]), _alone(run, wait=shared):
         _make_fast(machine, places[0])
         prepared = PreparedSet.open(data)
         beginning = Classifier.load(start, str(places[0])) if start else None
@@ -66,11 +77,15 @@ def train(recipe: Recipe, data: Path, run: Path, machine: Machine | None = None,
             "counts": prepared.counts,
             "start": _start(start) if start else None,
         }
+        if finished(run):
+            return _found(run, recipe, record)
         session = environment.describe(machine, places[0])
         parts = Parts.assemble(recipe, prepared, machine, places, beginning)
-        # Only now that everything fits: what is refused leaves no folder.
+        # Only now that everything fits: what is refused leaves no run.
         folder = _opened(run, recipe, record, session, start)
         _loop(folder, parts, machine)
+        if shared and distributed.rank() == 0:
+            finish(run)
         return folder
 
 
@@ -175,6 +190,30 @@ def _save(run: Run, parts: Parts, position: Position, record: Record) -> None:
         parts.require_finite()
         weights, velocities = parts.whole()
         checkpoint.save(run.checkpoints, position, weights, velocities, record.flushed())
+
+
+@contextmanager
+def _alone(run: Path, *, wait: bool) -> Iterator[None]:
+    """Within the block no other process, or job of several, trains `run`: it is refused, or waits and says so."""
+    said = f"{run} is being trained by another process"
+
+    def waiting() -> None:
+        print(f"alexnet: {said}; waiting for it.", file=sys.stderr)
+
+    with ExitStack() as stack:
+        if distributed.rank() == 0 and not stack.enter_context(locks.alone(lock(run), waiting if wait else None)):
+            raise InputError(f"{said}; wait for it, or give a new --run.")
+        distributed.wait()
+        yield
+
+
+def _found(path: Path, recipe: Recipe, data: dict[str, Any]) -> Run:
+    """The run that was finished and lightened: there is nothing to go on from, and nothing to do."""
+    run = Run.open(path)
+    run.require_same(recipe, data)
+    if distributed.rank() == 0:
+        print(f"alexnet: {path} is finished already, after {counted(len(epochs(path)), 'epoch')}.", file=sys.stderr)
+    return run
 
 
 def _opened(path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str, Any], start: Path | None) -> Run:

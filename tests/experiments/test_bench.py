@@ -14,8 +14,8 @@ from alexnet.experiments import bench as bench_file
 from alexnet.experiments import pictures
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.model.alexnet import AlexNetConfig
-from alexnet.sweeps.finished import epochs
 from alexnet.training import run as run_file
+from alexnet.training.finished import epochs
 from alexnet.training.recipe import Recipe, Seeds
 from alexnet.training.run import unique_name
 
@@ -110,7 +110,7 @@ def test_a_run_is_finished_seeded_and_without_what_it_was_resumed_from(bench, ru
 
 
 def test_a_finished_run_is_not_trained_again_and_another_is(bench, run, monkeypatch):
-    def trained(*_):
+    def trained(*_, **__):
         raise AssertionError("trained")
 
     monkeypatch.setattr(bench_file, "train", trained)

@@ -60,6 +60,54 @@ def test_kill_9_at_any_moment_changes_nothing(prepared, tmp_path, precision):
     assert last[0].read_bytes() == last[1].read_bytes()
 
 
+SHARED = """
+import sys
+from pathlib import Path
+from alexnet import recipes
+from alexnet.training.recipe import Machine
+from alexnet.training.train import train
+recipe = recipes.shorter(recipes.smaller(recipes.named("smoke"), 1 / 16), 3)
+run = train(recipe, Path(sys.argv[1]), Path(sys.argv[2]), Machine(("cpu",), threads=1), shared=True)
+print(len(run.journal()))
+"""
+
+
+def test_of_two_processes_that_share_a_run_one_trains_and_the_other_waits(prepared, tmp_path):
+    words = [sys.executable, "-c", SHARED, str(prepared), str(tmp_path / "runs" / "run")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
+    both = [subprocess.Popen(words, **pipes) for _ in range(2)]
+    told = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    lines = Run.open(tmp_path / "runs" / "run").journal()
+    assert [out for out, _ in told] == [f"{len(lines)}\n"] * 2
+    assert [line["epoch"] for line in lines if line["event"] == "epoch"] == [1, 2, 3]
+    assert len(Run.open(tmp_path / "runs" / "run").environment()) == 1
+    waited = [err.count("is being trained by another process; waiting for it.") for _, err in told]
+    finished = [err.count("is finished already, after 3 epochs.") for _, err in told]
+    assert sorted(finished) == [0, 1]
+    # Whoever came when all was done had nothing to wait for.
+    assert [number for number in waited if number] in ([], [1])
+
+
+def test_a_run_in_use_is_refused_and_left_alone(prepared, tmp_path):
+    long = ["--schedule.epochs", "1000", "--machine.devices", "cpu", "--machine.threads", "1"]
+    first = [sys.executable, "-m", *command(prepared, tmp_path / "run")[:-6], *long]
+    process = subprocess.Popen(first, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    try:
+        while process.poll() is None and not (tmp_path / "run" / "timing.jsonl").exists():
+            time.sleep(0.05)
+        second = subprocess.run(first, env=ENVIRONMENT, capture_output=True, text=True)
+        assert second.returncode == 1
+        assert f"{tmp_path / 'run'} is being trained by another process; wait for it" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate()
+    assert "stopped by SIGTERM" in told
+    assert len(Run.open(tmp_path / "run").environment()) == 1
+
+
 @pytest.mark.slow
 def test_one_two_and_three_ranks_train_alike(prepared, tmp_path):
     """Dropout, crops, mirrors and colour are on; 81 images in batches of 32 leave shares of unequal size."""
