@@ -9,16 +9,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet import devices, drawing
-from alexnet.claims.figure4 import Pictures, drawn, features
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import REDUCED, Bench
-from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
+from alexnet.experiments.comparison import Difference, apart, guessing, unlearnt
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
+from alexnet.experiments.sample import STAGE, Pictures, last_hidden, sample
 from alexnet.features.coder import Settings
 from alexnet.features.retrieval import BITS, Classes, Vectors, Way, coded, exact, projected, reduced
 from alexnet.training.run import Run
 
-_STAGE = "relu7"
 _NEAREST = 6
 _JUDGED = 64  # bits
 _QUERIES, _STORED = 1_000, 20_000  # at most, as for figure 4
@@ -30,19 +29,19 @@ _VERSION = 1
 
 def _measure(bench: Bench) -> Measured:
     runs = [bench.train(bench.base, seed) for seed in bench.seeds()]
-    stored = drawn(bench.prepared.split("train"), _STORED)
-    queries = drawn(bench.prepared.split(bench.split), _QUERIES)
+    stored = sample(bench.prepared.split("train"), _STORED)
+    queries = sample(bench.prepared.split(bench.split), _QUERIES)
     ways = [
         _pixels(bench, queries, stored, seed, runs[0].recipe.views.crop) + _codes(bench, run, queries, stored, seed)
         for seed, run in enumerate(runs)
     ]
-    by_pixels, by_network = (f"{name}, {_JUDGED} bits" for name in ("pixels", _STAGE))
+    by_pixels, by_network = (f"{name}, {_JUDGED} bits" for name in ("pixels", STAGE))
     missed = {name: [_missed(each, name) for each in ways] for name in (by_pixels, by_network)}
-    difference = paired(missed[by_pixels], missed[by_network])
+    difference = apart(missed[by_pixels], missed[by_network])
     rows = _rows(ways)
     named = {row["nearest by"]: row for row in rows}
     evaluations = [bench.evaluate(run) for run in runs]
-    times = named[_STAGE]["milliseconds a query"] / named[by_network]["milliseconds a query"]
+    times = named[STAGE]["milliseconds a query"] / named[by_network]["milliseconds a query"]
     numbers = {
         "difference": difference.to_json(),
         "faster": times,
@@ -52,7 +51,7 @@ def _measure(bench: Bench) -> Measured:
         "guessing": guessing(evaluations[0].labels),
     }
     share = (
-        f"{named[by_network]['precision']:.3f} of six neighbours by {_JUDGED} bits of {_STAGE} are of the query's class"
+        f"{named[by_network]['precision']:.3f} of six neighbours by {_JUDGED} bits of {STAGE} are of the query's class"
     )
     ours = f"{share}, {named[by_pixels]['precision']:.3f} by {_JUDGED} bits of pixels; {times:.0f} times faster"
     return Measured(numbers, ours, {"precision": _figure(named)}, {"Six nearest": rows}, _remarks(stored, queries))
@@ -77,13 +76,16 @@ def _codes(bench: Bench, run: Run, queries: Pictures, stored: Pictures, seed: in
     def compute() -> list[Way]:
         bench.say(f"{run.name}: vectors of {len(stored.places):,} pictures")
         classifier = Classifier.load(run.path, str(devices.choose(bench.machine.devices[0])))
-        vectors = Vectors(*(features(classifier, part).numpy() for part in (stored, queries)))
+        vectors = Vectors(*(last_hidden(classifier, part).numpy() for part in (stored, queries)))
         classes = Classes(stored.labels, queries.labels)
-        ways = [exact(_STAGE, vectors, classes, _NEAREST, bench.say)]
-        ways += coded(_STAGE, vectors, classes, BITS, _NEAREST, Settings(seed=seed), bench.say)
-        return ways + projected(_STAGE, vectors, classes, BITS, _NEAREST, bench.say)
+        ways = [exact(STAGE, vectors, classes, _NEAREST, bench.say)]
+        ways += coded(STAGE, vectors, classes, BITS, _NEAREST, Settings(seed=seed), bench.say)
+        return ways + projected(STAGE, vectors, classes, BITS, _NEAREST, bench.say)
 
-    names = [_STAGE, *(f"{_STAGE}, {bits} {kind}" for kind in ("bits", "random projections") for bits in BITS)]
+    names = [
+        STAGE,
+        *(f"{STAGE}, {bits} {kind}" for kind in ("bits", "random projections") for bits in BITS),
+    ]
     return _kept(bench, [*_asked(bench), run.name, seed], names, compute)
 
 
@@ -130,15 +132,14 @@ def _rows(ways: list[list[Way]]) -> list[dict[str, Any]]:
 def _judge(numbers: Numbers) -> Verdict:
     found, times = Difference.from_json(numbers["difference"]), numbers["faster"]
     precision = {row["nearest by"]: row["precision"] for row in numbers["ways"]}
-    floor = precision[f"{_STAGE}, {_JUDGED} random projections"]
-    shown = f"{found.points} more of the neighbours are of the query's class by {_JUDGED} bits of {_STAGE} than by as "
+    floor = precision[f"{STAGE}, {_JUDGED} random projections"]
+    shown = f"{found.points} more of the neighbours are of the query's class by {_JUDGED} bits of {STAGE} than by as "
     shown += f"many of pixels (95 % from {100 * found.low:+.1f} to {100 * found.high:+.1f}, {found.images} queries, "
-    shown += f"{found.seeds} seed(s)), {times:.0f} times faster than by {_STAGE} itself among "
-    shown += f"{numbers['stored']:,}; {_STAGE} itself finds {precision[_STAGE]:.3f} of the class, the codes "
-    shown += f"{precision[f'{_STAGE}, {_JUDGED} bits']:.3f}, random projections {floor:.3f}"
-    if numbers["error"] > LEARNT * numbers["guessing"]:
-        learnt = f"errs on {numbers['error']:.3f}, and guessing on {numbers['guessing']:.3f}: it has learnt nothing"
-        return Verdict("not testable here", f"{shown}, but the network {learnt}.")
+    shown += f"{found.seeds} seed(s)), {times:.0f} times faster than by {STAGE} itself among "
+    shown += f"{numbers['stored']:,}; {STAGE} itself finds {precision[STAGE]:.3f} of the class, the codes "
+    shown += f"{precision[f'{STAGE}, {_JUDGED} bits']:.3f}, random projections {floor:.3f}"
+    if nothing := unlearnt(numbers["error"], numbers["guessing"]):
+        return nothing
     if numbers["stored"] < _LEAST:
         return Verdict("not testable here", f"{shown}, but times are told apart among {_LEAST:,} images at least.")
     if found.low > 0 and found.mean >= _SMALLEST and times >= _FASTER:
@@ -168,14 +169,14 @@ def _figure(named: dict[str, dict[str, Any]]) -> Figure:
     figure = drawing.figure(6.4, 3.4)
     axes = drawing.plain(figure.add_subplot())
     kinds = (
-        (f"codes of {_STAGE}", _STAGE, "bits", drawing.BLUE),
-        (f"random projections of {_STAGE}", _STAGE, "random projections", drawing.MUTED),
+        (f"codes of {STAGE}", STAGE, "bits", drawing.BLUE),
+        (f"random projections of {STAGE}", STAGE, "random projections", drawing.MUTED),
         ("codes of pixels", "pixels", "bits", drawing.ORANGE),
     )
     for label, name, kind, colour in kinds:
         values = [named[f"{name}, {bits} {kind}"]["precision"] for bits in BITS]
         axes.plot(range(len(BITS)), values, marker="o", markersize=4, color=colour, label=label)
-    for name, colour in ((_STAGE, drawing.BLUE), ("pixels", drawing.ORANGE)):
+    for name, colour in ((STAGE, drawing.BLUE), ("pixels", drawing.ORANGE)):
         axes.axhline(named[name]["precision"], color=colour, linewidth=1, linestyle=(0, (4, 3)), label=f"{name}, exact")
     axes.set_xticks(range(len(BITS)), [str(bits) for bits in BITS])
     axes.set_xlabel("bits of a code", fontsize=8, color=drawing.MUTED)

@@ -154,7 +154,7 @@ def _doublings(reached: Sequence[float | None], cap: int) -> list[float]:
 def _found(numbers: Numbers) -> Difference | None:
     """The doublings between the epochs of the rectifiers and those of tanh; None where the rectifiers do not cross."""
     relu, tanh, cap = numbers["relu"]["reached"], numbers["tanh"]["reached"], numbers["cap"]
-    return None if None in relu else of_values(_doublings(tanh, cap), _doublings(relu, cap), independent=True)
+    return None if None in relu else of_values(_doublings(tanh, cap), _doublings(relu, cap))
 
 
 def _ratio(numbers: Numbers) -> float | None:

@@ -1,7 +1,7 @@
 """Figure 4: eight test images with their labels; and whether the network's nearest pictures are those of a class."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -14,57 +14,18 @@ from torch import Tensor
 
 from alexnet import devices, drawing
 from alexnet.analysis.predictions import chosen, predictions
-from alexnet.data.shards import Shards
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import REDUCED, Bench
-from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
+from alexnet.experiments.comparison import Difference, apart, guessing, unlearnt
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
+from alexnet.experiments.sample import Pictures, last_hidden, sample
 from alexnet.features.nearest import differences, nearest
 from alexnet.training.run import Run
 
-_STAGE = "relu7"  # the paper's last hidden layer
 _NEAREST = 6
 _QUERIES, _STORED = 1_000, 20_000  # at most; of more, that many are drawn by a fixed seed
 _SMALLEST = 0.1  # more of the neighbours of a query's class, that counts
-_BATCH = 128
 _VERSION = 1  # of how the nearest and their distances are found
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """Some images of a split."""
-
-    shards: Shards
-    places: np.ndarray
-    """int64 `[N]`, stored positions, ascending."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """int64 `[N]`."""
-        labels: np.ndarray = self.shards.labels[self.places]
-        return labels
-
-    def images(self, rows: np.ndarray) -> Tensor:
-        """uint8 `[n,3,S,S]`: those at `rows` of `places`."""
-        return torch.from_numpy(self.shards.at(self.places[rows]))
-
-    def batches(self) -> Iterator[tuple[slice, Tensor]]:
-        """All, in order: where each batch lies, and its images."""
-        for start in range(0, len(self.places), _BATCH):
-            rows = np.arange(start, min(start + _BATCH, len(self.places)))
-            yield slice(start, start + len(rows)), self.images(rows)
-
-
-def drawn(shards: Shards, most: int) -> Pictures:
-    """All images of a split, or `most` of them, drawn by a fixed seed."""
-    count = len(shards)
-    places = np.arange(count) if count <= most else np.random.default_rng(2012).permutation(count)[:most]
-    return Pictures(shards, np.sort(places))
-
-
-def features(classifier: Classifier, pictures: Pictures) -> Tensor:
-    """float32 `[N,d]`, on the CPU: each picture's last hidden layer, in the centre view."""
-    return torch.cat([classifier.stages(images, _STAGE)[_STAGE].float().cpu() for _, images in pictures.batches()])
 
 
 def pixels(pictures: Pictures, crop: int, place: Path) -> np.ndarray:
@@ -133,7 +94,7 @@ def _measure(bench: Bench) -> Measured:
     ]
     other = 1 - torch.from_numpy(same_class(queries, stored, setting.pixels))
     ours = [1 - torch.from_numpy(same_class(queries, stored, each)) for each in found]
-    difference = paired([other] * len(ours), ours)
+    difference = apart([other], ours, fixed=(True, False))
     shared = float(np.mean([overlap(each, setting.pixels) for each in found]))
     evaluations = [bench.evaluate(run) for run in runs]
     numbers = {
@@ -150,8 +111,8 @@ def _measure(bench: Bench) -> Measured:
 
 
 def _setting(bench: Bench, crop: int) -> _Setting:
-    queries = drawn(bench.prepared.split(bench.split), _QUERIES)
-    stored = drawn(bench.prepared.split("train"), _STORED)
+    queries = sample(bench.prepared.split(bench.split), _QUERIES)
+    stored = sample(bench.prepared.split("train"), _STORED)
 
     def by_pixels() -> dict[str, Tensor]:
         bench.say(f"{_NEAREST} nearest of {len(stored.places):,} pictures by pixels, {len(queries.places):,} times")
@@ -179,7 +140,7 @@ def _indices(bench: Bench, run: Run, setting: _Setting, *, untrained: bool = Fal
         classifier = _classifier(bench, run)
         if untrained:
             classifier.network.initialise(run.recipe.seeds.weights)
-        own, others = (features(classifier, each).numpy() for each in (setting.queries, setting.stored))
+        own, others = (last_hidden(classifier, each).numpy() for each in (setting.queries, setting.stored))
         return {"indices": torch.from_numpy(nearest(own, others, _NEAREST).indices)}
 
     decides = [*_asked(bench), run.name, untrained]
@@ -207,9 +168,8 @@ def _judge(numbers: Numbers) -> Verdict:
     shown = f"{found.points} more of the neighbours are of the query's class in the last hidden layer than by pixels "
     shown += f"(95 % from {100 * found.low:+.1f} to {100 * found.high:+.1f}, {found.images} queries, {found.seeds} "
     shown += f"seed(s)); {numbers['overlap']:.0%} are neighbours by pixels too"
-    if numbers["error"] > LEARNT * numbers["guessing"]:
-        learnt = f"errs on {numbers['error']:.3f}, and guessing on {numbers['guessing']:.3f}: it has learnt nothing"
-        return Verdict("not testable here", f"{shown}, but the network {learnt}.")
+    if nothing := unlearnt(numbers["error"], numbers["guessing"]):
+        return nothing
     if found.low > 0 and found.mean >= _SMALLEST and numbers["overlap"] < 0.5:
         return Verdict("reproduced", f"{shown}.")
     if numbers["overlap"] >= 0.5 or found.high < _SMALLEST:

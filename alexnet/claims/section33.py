@@ -43,11 +43,11 @@ def _measure(bench: Bench) -> Measured:
     nine = {name: [bench.evaluate(run, views="nine") for run in of] for name, of in runs.items()}
     centre = {name: [bench.evaluate(run) for run in of] for name, of in runs.items()}
     full, bare, published = nine
-    clean, authors = apart(nine[bare], nine[full]), apart(nine[published], nine[full])
+    clean, authors = _apart(nine[bare], nine[full]), _apart(nine[published], nine[full])
     found = {
         "norms alone": clean,
         "as published": authors,
-        "norms alone, centre": apart(centre[bare], centre[full]),
+        "norms alone, centre": _apart(centre[bare], centre[full]),
     }
     errors = [
         {
@@ -64,6 +64,10 @@ def _measure(bench: Bench) -> Measured:
     ours += f" (the published files: {_mean(nine[published]):.1%} and {_mean(nine[full]):.1%})"
     numbers = {"error": _mean(nine[full]), **{name: gap.to_json() for name, gap in found.items()}}
     return Measured(numbers, ours, tables={"Test errors": errors, "Points saved": gaps}, remarks=(_REMARK,))
+
+
+def _apart(without: list[Evaluation], with_: list[Evaluation]) -> Difference:
+    return apart([found.top1_errors for found in without], [found.top1_errors for found in with_])
 
 
 def _mean(results: list[Evaluation]) -> float:

@@ -12,7 +12,7 @@ from alexnet import devices, drawing
 from alexnet.data.loader import Loader, Loading
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments.bench import REDUCED, Bench
-from alexnet.experiments.comparison import LEARNT, guessing
+from alexnet.experiments.comparison import guessing, unlearnt
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.rows import Rectifier
@@ -124,9 +124,8 @@ def _judge(numbers: Numbers) -> Verdict:
     worst = max(names, key=lambda name: dead[name])
     shown = f"in {worst}, the worst layer, {dead[worst]:.1%} of the units are positive in none of "
     shown += f"{numbers['images']} images ({len(numbers['seeds'])} run(s))"
-    if numbers["error"] > LEARNT * numbers["guessing"]:
-        learnt = f"errs on {numbers['error']:.3f}, and guessing on {numbers['guessing']:.3f}: it has learnt nothing"
-        return Verdict("not testable here", f"{shown}, but the network {learnt}.")
+    if nothing := unlearnt(numbers["error"], numbers["guessing"]):
+        return nothing
     if dead[worst] <= _DEAD:
         return Verdict("reproduced", f"{shown}.")
     if numbers["images"] < _IMAGES:

@@ -1,6 +1,5 @@
 """Tables 1 and 2 on the photographs at hand: rivals, one network, several averaged, pretrained ones."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from alexnet.evaluation import metrics
 from alexnet.evaluation.classifier import ViewsName
 from alexnet.experiments import averaging, pretraining, rivals
 from alexnet.experiments.bench import REDUCED, Bench, Budget
-from alexnet.experiments.comparison import Difference, helps, paired
+from alexnet.experiments.comparison import Difference, apart, guessing, helps, unlearnt
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.training.run import Run
 
@@ -22,9 +21,10 @@ _FULL = Budget("full", seeds=5)
 _REDUCED = replace(REDUCED, seeds=5)
 _SPARSE, _FISHER, _PRE = "sparse coding", "SIFT + Fisher vectors", "pretrained CNN"
 _RULE = (
-    "Each gap is a paired difference of top-1 errors on the same images. Reproduced where every gap's 95 % interval "
+    "Each gap is a difference of top-1 errors on the same images. Reproduced where every gap's 95 % interval "
     "lies above 0 and its mean is at least 0.5 points; not reproduced where one's lies below that; else, and where a "
-    "row is missing or was fitted to fewer images than the other, not testable here. The gaps: "
+    "row is missing or was fitted to fewer images than the other, or the network has learnt nothing, not testable "
+    "here. An average of networks is taken as it is, over images alone. The gaps: "
 )
 
 
@@ -139,23 +139,11 @@ def row(name: str, given: Sequence[Tensor], labels: Tensor, paper: str) -> Row:
 def gap(worse: Row, better: Row) -> Difference:
     """The difference of two rows' mean errors on the same images.
 
-    The standard error is that of the means over runs, by Welch's formula, but never less than that of the images. A
-    rival or an average of several networks has no spread of its own; where a row is of one network alone, nothing is
-    known of its spread, and the standard error is infinite.
+    A rival, or an average of several networks, is taken as it is: what other seeds would have made of an average is not
+    known. Single networks are of their runs; of one run alone the standard error is infinite.
     """
-    means = [torch.stack(row.top1).mean(0) for row in (worse, better)]
-    of_images = paired(means[:1], means[1:])
-    if 1 in (worse.networks, better.networks):
-        return replace(of_images, standard_error=math.inf)
-    runs = [torch.stack([errors.mean() for errors in row.top1]) for row in (worse, better) if len(row.top1) > 1]
-    if not runs:
-        return of_images
-    parts = [(float(found.var()) / len(found), len(found) - 1) for found in runs]
-    of_runs, seeds = sum(square for square, _ in parts) ** 0.5, max(map(len, runs))
-    below = sum(square**2 / freedom for square, freedom in parts)
-    freedom = max(1, int(of_runs**4 / below)) if below else None
-    error = max(of_images.standard_error, of_runs)
-    return Difference(of_images.mean, error, of_runs * seeds**0.5, seeds, of_images.images, freedom)
+    worse_fixed, better_fixed = (len(row.top1) == 1 and row.networks != 1 for row in (worse, better))
+    return apart(worse.top1, better.top1, fixed=(worse_fixed, better_fixed))
 
 
 def _measured(
@@ -177,9 +165,9 @@ def _measured(
     best = min(lines, key=lambda line: line["top-1 error"])
     classes = len(bench.prepared.classes)
     scale = f"Photographs of {classes} classes, errors on {bench.split}; the paper's are of 1000 classes of ILSVRC."
-    said = ours.line()
+    said, chance = ours.line(), guessing(bench.prepared.split(bench.split).labels)
     return Measured(
-        {"rows": lines, "gaps": found, "missing": missing},
+        {"rows": lines, "gaps": found, "missing": missing, "error": said["top-1 error"], "guessing": chance},
         f"{ours.name}: {said['top-1 error']:.1%} / {said['top-5 error']:.1%}; best: {best['model']}",
         tables={"Errors, ten views unless said; the paper's are top-1 / top-5": lines},
         remarks=(
@@ -206,6 +194,8 @@ def _incomparable(worse: Row | str, better: Row | str) -> str | None:
 
 def judge(numbers: Numbers) -> Verdict:
     """What the gaps together say."""
+    if nothing := unlearnt(numbers["error"], numbers["guessing"]):
+        return nothing
     said = {name: helps(Difference.from_json(gap), _SMALLEST, name) for name, gap in numbers["gaps"].items()}
     wrong = [verdict for verdict in said.values() if verdict.verdict == "not reproduced"]
     unsure = [verdict for verdict in said.values() if verdict.verdict == "not testable here"]

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from alexnet import drawing, recipes
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.comparison import LEARNT, Difference, guessing, paired
+from alexnet.experiments.comparison import Difference, apart, guessing, unlearnt
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
-from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training.recipe import Recipe
 from alexnet.training.schedule import Plateau
 
@@ -49,21 +48,6 @@ def with_values(recipe: Recipe, other: Recipe, fields: Iterable[str]) -> Recipe:
     return recipe
 
 
-def signals_kept(recipe: Recipe, width: float) -> Recipe:
-    """`recipe` for that share of its width: first weights of conv3 on are larger, so that signals keep their size.
-
-    A unit of a narrow network has fewer inputs, so their deviation grows by 1 / sqrt(width); no other field changes.
-    """
-    assert isinstance(recipe.model, AlexNetConfig)
-    how = recipe.model.initialisation
-    scaled = replace(
-        how,
-        deviation_middle=how.deviation_middle / width**0.5,
-        deviation_hidden=how.deviation_hidden / width**0.5,
-    )
-    return replace(recipe, model=replace(recipe.model, initialisation=scaled))
-
-
 def patient(recipe: Recipe, epochs: float) -> Recipe:
     """`recipe`, whose plateau waits for two epochs at least once it is shrunk to that share of its epochs."""
     schedule = recipe.schedule
@@ -95,7 +79,7 @@ def _measure(bench: Bench) -> Measured:
     variants = {_WHOLE: code, **{name: with_values(text, code, fields) for name, fields in found.items()}}
     for name, recipe in variants.items():
         with_code = _errors(bench, recipe)
-        gap = gaps[name] = paired(printed, with_code, independent=True)
+        gap = gaps[name] = apart(printed, with_code)
         rows.append(
             {
                 "difference": name,
@@ -121,7 +105,7 @@ def _measure(bench: Bench) -> Measured:
 
 def _errors(bench: Bench, recipe: Recipe) -> list[Tensor]:
     """float64 `[N]` for each seed: every image's top-1 error, centre view."""
-    recipe = patient(signals_kept(recipe, bench.budget.width), bench.budget.epochs)
+    recipe = patient(recipes.signals_kept(recipe, bench.budget.width), bench.budget.epochs)
     return [bench.evaluate(bench.train(recipe, seed)).top1_errors for seed in bench.seeds()]
 
 
@@ -162,8 +146,8 @@ def judge(numbers: Numbers) -> Verdict:
     low, high, mean = whole.low, whole.high, whole.mean
     both = f"text {numbers['text']:.1%}, code {numbers['code']:.1%} of top-1 error"
     shown = f"{both}: {100 * mean:+.1f} points apart, 95 % from {100 * low:+.1f} to {100 * high:+.1f}"
-    if min(numbers["text"], numbers["code"]) > LEARNT * numbers["guessing"]:
-        return Verdict("not testable here", f"Neither learnt: {both}, and guessing has {numbers['guessing']:.1%}.")
+    if nothing := unlearnt(min(numbers["text"], numbers["code"]), numbers["guessing"], "the better of the two"):
+        return nothing
     if not math.isfinite(whole.reach):
         return Verdict("not testable here", f"{both}: {100 * mean:+.1f} points apart; one run of each cannot tell.")
     if low > -_WITHIN and high < _WITHIN:

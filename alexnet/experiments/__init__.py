@@ -2,6 +2,6 @@
 
 Begin with `experiment.py` (what a claim is) and `bench.py` (shared runs within a budget). Then `comparison.py`
 (intervals and verdicts), `ablations.py` (claims that take a part away), `averaging.py` (several networks), `rivals.py`,
-`pretraining.py`; `result.py` (the file left), `page.py` (its page), `pictures.py` (drawn data for trials). The claims
-themselves are in `alexnet/claims`.
+`pretraining.py`, `sample.py` (images to search among); `result.py` (the file left), `page.py` (its page), `pictures.py`
+(drawn data for trials). The claims themselves are in `alexnet/claims`.
 """

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from alexnet import drawing
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.bench import REDUCED, Bench, Budget
-from alexnet.experiments.comparison import LEARNT, Difference, apart, guessing, helps, of_values, paired_gaps
+from alexnet.experiments.comparison import Difference, apart, apart_gaps, guessing, helps, of_values, unlearnt
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training.recipe import Recipe
@@ -107,22 +107,17 @@ def seen(bench: Bench, recipe: Recipe) -> list[Seen]:
 
 def differences(bare: list[Seen], full: list[Seen]) -> dict[str, Difference]:
     """Each effect: the number without a part less that with it, over seeds and images."""
-    top5 = of_values(
-        [run.test.top5_error for run in bare],
-        [run.test.top5_error for run in full],
-        bare[0].test.images,
-        independent=True,
-    )
+    top5 = of_values([run.test.top5_error for run in bare], [run.test.top5_error for run in full], bare[0].test.images)
     gaps = ([(run.test.top1_errors, run.training.top1_errors) for run in runs] for runs in (bare, full))
     return {
-        "top-1 error": apart([run.test for run in bare], [run.test for run in full]),
+        "top-1 error": apart([run.test.top1_errors for run in bare], [run.test.top1_errors for run in full]),
         "top-5 error": top5,
-        "training error": apart([run.training for run in bare], [run.training for run in full]),
-        "overfitting": paired_gaps(*gaps, independent=True),
+        "training error": apart([run.training.top1_errors for run in bare], [run.training.top1_errors for run in full]),
+        "overfitting": apart_gaps(*gaps),
     }
 
 
-def photographs(bench: Bench) -> str:
+def trained_on(bench: Bench) -> str:
     """The remark that says what the photographs are."""
     prepared = bench.prepared
     count, classes = prepared.counts["train"], len(prepared.classes)
@@ -191,15 +186,20 @@ def _measure(
         ours,
         {"differences": intervals(f"Without {part.what}", found, printed)},
         {"Errors": table({"with": full, "without": bare, **others})},
-        (photographs(bench), f"Errors are of {shown}", *remarks),
+        (trained_on(bench), _rates(bench), f"Errors are of {shown}", *remarks),
     )
 
 
+def _rates(bench: Bench) -> str:
+    """The remark that says at which rates the networks were trained."""
+    if bench.budget.rates:
+        return "Each network is trained at the best of several learning rates, tried with its first seed."
+    return "All are trained at the learning rate that was chosen for the network with everything."
+
+
 def _judge(numbers: Numbers, what: str, effect: Effect, smallest: float) -> Verdict:
-    error, chance = numbers["error"], numbers["guessing"]
-    if error > LEARNT * chance:
-        reason = f"the network with everything errs on {error:.3f} where always the same answer errs on {chance:.3f}."
-        return Verdict("not testable here", reason)
+    if nothing := unlearnt(numbers["error"], numbers["guessing"], "the network with everything"):
+        return nothing
     error, chance = numbers["bare training error"], numbers["guessing in training"]
     if effect == "overfitting" and error >= _FITS * chance:
         reason = f"without {what} the network still errs on {error:.3f} of training images (guessing: {chance:.3f}): "

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.experiment import Verdict
 
-LEARNT = 0.9  # of the error of always the same answer: above it a network has learnt nothing
+_LEARNT = 0.9  # of the error of always the same answer: above it a network has learnt nothing
 _SURE = 1.96  # standard errors on either side: 95 of 100 intervals hold the true difference
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # the same for 1 ... 10 freedoms
 _MOST = 10_000
@@ -20,26 +19,27 @@ _MOST = 10_000
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean over seeds of error without a thing minus error with it, as fractions: positive where it helps."""
+    """The mean error without a thing minus that with it, as fractions: positive where it helps."""
 
     mean: float
-    standard_error: float
-    """Over seeds where there are two or more, but never less than that of the test images; infinite where networks
-    trained apart have one run each."""
-    spread: float | None
-    """The standard deviation over seeds; None for one seed."""
+    of_seeds: float
+    """The part of the standard error that other seeds would change; infinite where one run leaves it unknown."""
+    of_images: float
+    """The part that other test images would change."""
+    freedom: float
+    """The degrees of freedom of `of_seeds`, by Welch and Satterthwaite."""
     seeds: int
     images: int
-    freedom: int | None = None
-    """How many independent deviations `spread` was taken from; seeds - 1 when not given."""
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, over seeds and images."""
+        return math.hypot(self.of_seeds, self.of_images)
 
     @property
     def reach(self) -> float:
         """Half the 95 % interval: of a few seeds the spread itself is uncertain, so Student's factor widens it."""
-        if not self.spread:
-            return _SURE * self.standard_error
-        of_seeds = student(self.freedom or self.seeds - 1) * self.spread / math.sqrt(self.seeds)
-        return max(_SURE * self.standard_error, of_seeds)
+        return _reach(self.of_seeds, self.of_images, self.freedom)
 
     @property
     def low(self) -> float:
@@ -58,89 +58,121 @@ class Difference:
         return f"{100 * self.mean:+.1f} ± {f'{100 * self.standard_error:.1f}' if known else 'unknown'} points"
 
     def seeds_for(self, smallest: float) -> int | None:
-        """About how many seeds would tell an effect of `smallest` from none; None where nobody can say."""
-        one = max(self.spread or 0.0, self.standard_error * math.sqrt(self.seeds))
-        if not math.isfinite(one):
+        """About how many seeds would tell an effect of `smallest` from none on these images; None where none would."""
+        if not math.isfinite(self.of_seeds) or self.seeds < 2:
             return None
-        per_seed = (self.freedom or self.seeds - 1) / (self.seeds - 1) if self.seeds > 1 else 1.0
-        counts = range(2, _MOST)
-        enough = (n for n in counts if student(round(per_seed * (n - 1))) * one <= smallest * math.sqrt(n))
-        return next(enough, None)
+        one, per_seed = self.of_seeds * math.sqrt(self.seeds), self.freedom / (self.seeds - 1)
+        reaches = ((n, _reach(one / math.sqrt(n), self.of_images, per_seed * (n - 1))) for n in range(2, _MOST))
+        return next((n for n, reach in reaches if reach <= smallest), None)
 
     def to_json(self) -> dict[str, Any]:
         """The difference with its interval, by name; what is not finite is None."""
-        whole = {**asdict(self), "low": self.low, "high": self.high}
+        whole = {**asdict(self), "standard_error": self.standard_error, "low": self.low, "high": self.high}
         return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in whole.items()}
 
     @classmethod
     def from_json(cls, numbers: Mapping[str, Any]) -> "Difference":
         """`to_json` undone."""
-        given = {field.name: numbers[field.name] for field in fields(cls) if field.name in numbers}
-        return cls(**{**given, "standard_error": math.inf if (e := numbers["standard_error"]) is None else e})
+        given: dict[str, Any] = {f.name: math.inf if (v := numbers[f.name]) is None else v for f in fields(cls)}
+        return cls(**given)
 
 
-def paired(without: Sequence[Tensor], with_: Sequence[Tensor], *, independent: bool = False) -> Difference:
-    """The difference of errors between pairs of runs on the same images.
-
-    Args:
-        without, with_: per seed, float `[N]`: each image's top-1 error, in stored order.
-        independent: whether a pair are two networks, trained apart: one seed then gives them little in common, and
-            the spread is taken from the runs of each, which are twice as many deviations; from one run of each
-            nothing is known of it, and the standard error is infinite. Otherwise a pair is one network seen in two
-            ways.
-    """
-    return _difference([(torch.stack(list(without)), torch.stack(list(with_)))], independent)
-
-
-def apart(without: Sequence[Evaluation], with_: Sequence[Evaluation]) -> Difference:
-    """The difference of top-1 errors between networks trained apart, a pair for each seed, on the same images."""
-    errors = ([found.top1_errors for found in evaluations] for evaluations in (without, with_))
-    return paired(*errors, independent=True)
-
-
-def paired_gaps(
-    without: Sequence[tuple[Tensor, Tensor]], with_: Sequence[tuple[Tensor, Tensor]], *, independent: bool = False
+def apart(
+    without: Sequence[Tensor], with_: Sequence[Tensor], *, fixed: tuple[bool, bool] = (False, False)
 ) -> Difference:
-    """The difference of overfitting, test error less training error, between pairs of runs.
+    """The difference of errors between networks trained apart: one seed gives two of them little in common.
+
+    From one run of a network nothing is known of its spread over seeds: the standard error is infinite.
 
     Args:
-        without, with_: per seed, each image's top-1 error in the test split, and in the training split.
-        independent: as for `paired`.
+        without, with_: per run, float `[N]`: each image's error, in stored order. The numbers of runs may differ.
+        fixed: which of the sides no seed decides, or is taken as it is: an error of its own, over images alone.
+    """
+    return _difference([(torch.stack(list(without)), torch.stack(list(with_)))], fixed)
+
+
+def apart_gaps(without: Sequence[tuple[Tensor, Tensor]], with_: Sequence[tuple[Tensor, Tensor]]) -> Difference:
+    """The difference of overfitting, test error less training error, between networks trained apart.
+
+    Args:
+        without, with_: per run, each image's top-1 error in the test split, and in the training split.
     """
     test, training = (
         (torch.stack([run[part] for run in without]), torch.stack([run[part] for run in with_])) for part in (0, 1)
     )
-    return _difference([test, (-training[0], -training[1])], independent)
+    return _difference([test, (-training[0], -training[1])], (False, False))
 
 
-def _difference(parts: Sequence[tuple[Tensor, Tensor]], independent: bool) -> Difference:
-    """The difference of sums of parts, each float `[seeds, images]` without and with, of images of its own."""
-    seeds, images = parts[0][0].shape
-    bare, full = (torch.stack([part[side].double().mean(1) for part in parts]).sum(0) for side in (0, 1))
-    gaps = [(part[0].double() - part[1].double()).mean(0) for part in parts]
-    of_images = math.sqrt(sum(float(gap.var(correction=0)) / len(gap) for gap in gaps))
-    spread, freedom = None, None
-    if seeds > 1:
-        spread = math.sqrt(float(bare.var() + full.var())) if independent else float((bare - full).std())
-        freedom = (seeds - 1) * (2 if independent else 1)
-    of_seeds = spread / math.sqrt(seeds) if spread is not None else math.inf if independent else 0.0
-    return Difference(float((bare - full).mean()), max(of_images, of_seeds), spread, seeds, images, freedom)
+def paired(without: Sequence[Tensor], with_: Sequence[Tensor]) -> Difference:
+    """The difference of errors of one network seen in two ways, for each seed; a single one tells of its images.
 
-
-def of_values(
-    without: Sequence[float], with_: Sequence[float], images: int = 0, *, independent: bool = False
-) -> Difference:
-    """The difference between pairs of numbers, one of each for a seed, where no images are paired.
-
-    With one seed nothing is known of its error: the standard error is infinite.
+    Args:
+        without, with_: per seed, float `[N]`: each image's error, in stored order.
     """
-    bare, full = np.asarray(without, float), np.asarray(with_, float)
-    seeds, spread, freedom = len(bare), None, None
-    if seeds > 1:
-        spread = float(math.hypot(bare.std(ddof=1), full.std(ddof=1)) if independent else (bare - full).std(ddof=1))
-        freedom = (seeds - 1) * (2 if independent else 1)
-    error = spread / math.sqrt(seeds) if spread is not None else math.inf
-    return Difference(float((bare - full).mean()), error, spread, seeds, images, freedom)
+    gaps = torch.stack(list(without)).double() - torch.stack(list(with_)).double()
+    return _difference([(gaps, torch.zeros(1, gaps.shape[1]))], (len(gaps) == 1, True))
+
+
+def of_values(without: Sequence[float], with_: Sequence[float], images: int = 0) -> Difference:
+    """The difference between numbers of networks trained apart, one for each run, where no images are paired."""
+    sides = (torch.tensor(list(values), dtype=torch.float64)[:, None] for values in (without, with_))
+    bare, full = sides
+    found = _difference([(bare, full)], (False, False))
+    return Difference(found.mean, found.of_seeds, 0.0, found.freedom, found.seeds, images)
+
+
+def _difference(parts: Sequence[tuple[Tensor, Tensor]], fixed: tuple[bool, bool]) -> Difference:
+    """The difference of sums of parts, each float `[runs, images]` without and with, of images of its own.
+
+    An error is a mean plus what the run, what the image and what both together add to it. The spread of the runs'
+    means holds the first and the third; that of the images' means the second and the third, which is taken out of it.
+    """
+    means = [torch.stack([part[side].double().mean(1) for part in parts]).sum(0) for side in (0, 1)]
+    squares = [
+        (0.0 if alone else math.inf if len(runs) == 1 else float(runs.var()) / len(runs), len(runs) - 1)
+        for runs, alone in zip(means, fixed, strict=True)
+    ]
+    of_seeds = sum(square for square, _ in squares)
+    below = sum(square**2 / freedom for square, freedom in squares if square and freedom)
+    freedom = of_seeds**2 / below if below and math.isfinite(below) else float(max(1, squares[0][1], squares[1][1]))
+    of_images = 0.0
+    for bare, full in parts:
+        gap = bare.double().mean(0) - full.double().mean(0)
+        both = sum(_together(errors.double()) for errors in (bare, full))
+        of_images += max(0.0, float(gap.var(correction=0)) - both) / len(gap)
+    return Difference(
+        float(means[0].mean() - means[1].mean()),
+        math.sqrt(of_seeds),
+        math.sqrt(of_images),
+        freedom,
+        max(len(runs) for runs in means),
+        parts[0][0].shape[1],
+    )
+
+
+def _together(errors: Tensor) -> float:
+    """The variance of an image's mean over the runs that run and image together make, from `[runs, images]`."""
+    runs, images = errors.shape
+    if runs == 1 or images == 1:
+        return 0.0
+    each = float(errors.var(0).mean() - errors.mean(1).var()) * images / (images - 1)
+    return max(0.0, each) / runs
+
+
+def _reach(of_seeds: float, of_images: float, freedom: float) -> float:
+    """Half the 95 % interval, with the degrees of freedom of both parts together: the images are many."""
+    if not math.isfinite(of_seeds):
+        return math.inf
+    both = math.hypot(of_seeds, of_images)
+    return both * (student(freedom * (both / of_seeds) ** 4) if of_seeds else _SURE)
+
+
+def unlearnt(error: float, chance: float, what: str = "the network") -> Verdict | None:
+    """That nothing can be told from `what`, where it errs on more than nine tenths of what guessing errs on."""
+    if error <= _LEARNT * chance:
+        return None
+    reason = f"{what} errs on {error:.3f} where always the same answer errs on {chance:.3f}: it has learnt nothing."
+    return Verdict("not testable here", reason)
 
 
 def helps(
@@ -166,7 +198,7 @@ def helps(
         shown = f"{what}: {mean} {saved} saved ({of})"
         return Verdict("not testable here", f"{shown}; one run of each cannot tell what is left to chance.")
     needed = found.seeds_for(smallest)
-    way = f"takes about {needed} seeds" if needed else "takes more seeds than can be told from these"
+    way = f"takes about {needed} seeds" if needed else "takes more images than these, whatever the seeds"
     return Verdict("not testable here", f"{shown}; to tell {least} {way}.")
 
 
@@ -176,11 +208,14 @@ def guessing(labels: np.ndarray | Tensor) -> float:
     return 1 - float(counts.max()) / len(labels)
 
 
-def student(freedom: int) -> float:
-    """How many standard errors lie on either side in a 95 % interval, from so many independent deviations."""
+def student(freedom: float) -> float:
+    """How many standard errors lie on either side in a 95 % interval, from so many degrees of freedom, 1 or more."""
     if freedom < 1:
         return math.inf
     if freedom <= len(_STUDENT):
-        return _STUDENT[freedom - 1]
+        # Between whole numbers the logarithm is nearly straight over 1 / freedom.
+        below = min(int(freedom), len(_STUDENT) - 1)
+        share = (1 / freedom - 1 / below) / (1 / (below + 1) - 1 / below)
+        return math.exp((1 - share) * math.log(_STUDENT[below - 1]) + share * math.log(_STUDENT[below]))
     z = _SURE  # Cornish and Fisher's expansion: right to 0.001 from here on
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

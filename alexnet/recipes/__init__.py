@@ -10,6 +10,7 @@ from pathlib import Path
 
 from alexnet import config
 from alexnet.errors import InputError
+from alexnet.model.alexnet import AlexNetConfig
 from alexnet.recipes.cifar10 import (
     cifar10_11pct,
     cifar10_13pct,
@@ -40,7 +41,18 @@ from alexnet.training.recipe import Recipe
 from alexnet.training.run import read_recipe
 from alexnet.training.schedule import Milestones, Plateau
 
-__all__ = ["Difference", "difference", "finetuning", "named", "names", "load", "description", "shorter", "smaller"]
+__all__ = [
+    "Difference",
+    "difference",
+    "finetuning",
+    "named",
+    "names",
+    "load",
+    "description",
+    "shorter",
+    "smaller",
+    "signals_kept",
+]
 
 _ALL: tuple[Callable[[], Recipe], ...] = (
     *(paper_2012, code_2012, one_tower, six_convs, fall_2011),
@@ -83,6 +95,21 @@ def description(name: str) -> str:
 def smaller(recipe: Recipe, width: float = 1 / 8) -> Recipe:
     """`recipe` with that share of its kernels and units, for trials."""
     return replace(recipe, model=replace(recipe.model, width=width))
+
+
+def signals_kept(recipe: Recipe, width: float) -> Recipe:
+    """`recipe` for that share of its width: first weights of conv3 on are larger, so that signals keep their size.
+
+    A unit of a narrow network has fewer inputs, so their deviation grows by 1 / sqrt(width); no other field changes.
+    """
+    assert isinstance(recipe.model, AlexNetConfig)
+    how = recipe.model.initialisation
+    scaled = replace(
+        how,
+        deviation_middle=how.deviation_middle / width**0.5,
+        deviation_hidden=how.deviation_hidden / width**0.5,
+    )
+    return replace(recipe, model=replace(recipe.model, initialisation=scaled))
 
 
 def shorter(recipe: Recipe, epochs: int) -> Recipe:

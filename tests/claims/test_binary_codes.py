@@ -25,8 +25,8 @@ def test_rows_and_misses_by_loops():
     assert _missed(seeds[0], "b").tolist() == [1, 0.5]
 
 
-def numbers(mean, error=0.01, spread=None, faster=50.0, stored=9000, errs=0.5):
-    found = Difference(mean, error, spread, 2, 1000).to_json()
+def numbers(mean, error=0.01, spread=0.0, faster=50.0, stored=9000, errs=0.5):
+    found = Difference(mean, spread, error, 1, 2, 1000).to_json()
     names = ("relu7", "relu7, 64 bits", "relu7, 64 random projections", "pixels", "pixels, 64 bits")
     ways = [{"nearest by": name, "precision": 0.5} for name in names]
     return {"difference": found, "faster": faster, "stored": stored, "ways": ways, "error": errs, "guessing": 0.9}

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from alexnet.claims import figure4
-from alexnet.claims.figure4 import Pictures, drawn, features, overlap, pixel_distances, pixels, same_class
+from alexnet.claims.figure4 import overlap, pixel_distances, pixels, same_class
 from alexnet.claims.reproduce import reproduce
 from alexnet.data.views import centre_view
 from alexnet.evaluation.classifier import Classifier
 from alexnet.experiments import pictures
 from alexnet.experiments.comparison import Difference
+from alexnet.experiments.sample import Pictures, last_hidden, sample
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.model.network import Network
 from alexnet.recipes import named
@@ -28,12 +29,12 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def val(prepared):
-    return drawn(prepared.split("val"), 100)
+    return sample(prepared.split("val"), 100)
 
 
 @pytest.fixture
 def train(prepared):
-    return drawn(prepared.split("train"), 100)
+    return sample(prepared.split("train"), 100)
 
 
 def test_pictures_are_those_stored(prepared):
@@ -45,19 +46,19 @@ def test_pictures_are_those_stored(prepared):
 
 def test_all_are_taken_or_as_many_as_are_allowed_from_the_whole_split(prepared):
     shards = prepared.split("train")
-    assert drawn(shards, 100).places.tolist() == list(range(len(shards)))
-    some = drawn(shards, 8).places.tolist()
+    assert sample(shards, 100).places.tolist() == list(range(len(shards)))
+    some = sample(shards, 8).places.tolist()
     assert len(set(some)) == 8
-    assert some == sorted(some) == drawn(shards, 8).places.tolist() != list(range(8))
+    assert some == sorted(some) == sample(shards, 8).places.tolist() != list(range(8))
     assert max(some) < len(shards)
 
 
 def test_features_are_the_last_hidden_layer_of_the_centre_view(monkeypatch, prepared, val):
-    monkeypatch.setattr(figure4, "_BATCH", 4)
+    monkeypatch.setattr("alexnet.experiments.sample._BATCH", 4)
     network = Network(AlexNetConfig(classes=5, width=1 / 32)).eval()
     network.initialise(0)
     classifier = Classifier(network, named("imagenette").views, prepared.statistics(), prepared.classes)
-    found = features(classifier, val)
+    found = last_hidden(classifier, val)
     images = val.images(np.arange(len(val.places)))
     with torch.no_grad():
         shown = centre_view(images, classifier.views, classifier.statistics)[:, 0]
@@ -67,7 +68,7 @@ def test_features_are_the_last_hidden_layer_of_the_centre_view(monkeypatch, prep
 
 
 def test_pixels_and_their_distances_by_loops(monkeypatch, tmp_path, val, train):
-    monkeypatch.setattr(figure4, "_BATCH", 4)
+    monkeypatch.setattr("alexnet.experiments.sample._BATCH", 4)
     own, others = pixels(val, 224, tmp_path / "own.npy"), pixels(train, 224, tmp_path / "others.npy")
     image = val.images(np.array([9]))[0, :, 16:240, 16:240]
     assert np.array_equal(own[9], image.flatten().numpy())
@@ -87,8 +88,8 @@ def test_shares_by_loops():
     assert overlap(one, one) == 1
 
 
-def numbers(mean, error=0.01, shared=0.1, spread=None, errs=0.5):
-    found = Difference(mean, error, spread, 2, 1000).to_json()
+def numbers(mean, error=0.01, shared=0.1, spread=0.0, errs=0.5):
+    found = Difference(mean, spread, error, 1, 2, 1000).to_json()
     return {"difference": found, "overlap": shared, "nearest": [], "error": errs, "guessing": 0.9}
 
 

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,8 +35,10 @@ def test_lines_cross_where_the_straight_lines_over_the_logarithm_do():
     + [(0.02, 0.03, "not testable here"), (0.008, 0.002, "not testable here")],
 )
 def test_each_verdict_is_possible_and_the_last_doubling_decides(mean, error, verdict):
-    doublings = [Difference(0.2, 0.001, None, 1, 2000), Difference(mean, error, None, 1, 2000)]
-    found = judge({"what": "twice the width", "doublings": [each.to_json() for each in doublings]})
+    doublings = [Difference(0.2, 0.0, 0.001, 1, 2, 2000), Difference(mean, 0.0, error, 1, 2, 2000)]
+    numbers = {"what": "twice the width", "doublings": [each.to_json() for each in doublings], "guessing": 0.9}
+    assert judge({**numbers, "error": 0.85}).verdict == "not testable here", "nothing was learnt"
+    found = judge({**numbers, "error": 0.3})
     assert found.verdict == verdict
     assert "twice the width" in found.reason
 
@@ -45,7 +48,9 @@ class FakeBench:
 
     budget = Budget("reduced", epochs=0.5, width=0.5, seeds=2)
     base = recipes.named("imagenette")
-    prepared = SimpleNamespace(counts={"train": 800}, classes="abcd")
+    prepared = SimpleNamespace(
+        counts={"train": 800}, classes="abcd", split=lambda name: SimpleNamespace(labels=np.arange(16) % 4)
+    )
     split = "val"
 
     def __init__(self, pretrain=None):

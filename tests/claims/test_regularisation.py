@@ -48,8 +48,10 @@ def test_biases_start_where_the_paper_has_them_with_its_weights_and_input(tmp_pa
     ],
 )
 def test_the_rule_of_biases(mean, spread, verdict):
-    found = Difference(mean, spread / math.sqrt(3), spread, 3, 0, 4)
-    assert RULES["biases"]({"difference": found.to_json()}).verdict == verdict
+    found = Difference(mean, spread / math.sqrt(3), 0.0, 4, 3, 0)
+    numbers = {"difference": found.to_json(), "guessing": math.log(10)}
+    assert RULES["biases"]({**numbers, "loss": 2.0}).verdict == verdict
+    assert RULES["biases"]({**numbers, "loss": 2.2}).verdict == "not testable here", "an epoch taught nothing"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from alexnet.claims.tables import Row, gap, judge, row
 from alexnet.errors import InputError
 from alexnet.experiments import pretraining, rivals
 from alexnet.experiments.bench import Bench, Budget
-from alexnet.experiments.comparison import Difference, student
+from alexnet.experiments.comparison import Difference
 from alexnet.files import read_json
 
 IMAGES = 200
@@ -45,10 +45,8 @@ def test_a_gap_of_runs_has_welchs_error():
     means = [[float(e.mean()) for e in each.top1] for each in (left, right)]
     parts = [statistics.variance(m) / len(m) for m in means]
     assert found.mean == pytest.approx(statistics.mean(means[0]) - statistics.mean(means[1]))
-    assert found.spread / math.sqrt(found.seeds) == pytest.approx(math.sqrt(sum(parts)))
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1)
-    assert found.freedom == max(1, int(freedom))
-    assert found.reach >= student(found.freedom) * math.sqrt(sum(parts)) - 1e-12
+    assert found.of_seeds == pytest.approx(math.sqrt(sum(parts)))
+    assert found.freedom == pytest.approx(sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1))
 
 
 def test_a_gap_is_never_surer_than_the_images_allow():
@@ -60,7 +58,7 @@ def test_a_gap_is_never_surer_than_the_images_allow():
     assert found.mean == pytest.approx(statistics.mean(each))
     assert (found.seeds, found.images) == (2, IMAGES)
     alone = gap(rival, a_row((1, 0.5)))
-    assert (alone.seeds, alone.spread) == (1, None)
+    assert (alone.seeds, alone.of_seeds) == (1, 0.0)
 
 
 def test_one_network_decides_nothing_against_a_rival_or_others():
@@ -69,7 +67,7 @@ def test_one_network_decides_nothing_against_a_rival_or_others():
     for pair in ((rival, one), (more, one), (one, more)):
         found = gap(*pair)
         assert found.standard_error == math.inf
-        verdict = judge({"gaps": {"it": found.to_json()}, "missing": {}})
+        verdict = judge({"gaps": {"it": found.to_json()}, "missing": {}, "error": 0.2, "guessing": 0.9})
         assert (verdict.verdict, "one run of each" in verdict.reason) == ("not testable here", True)
 
 
@@ -92,8 +90,9 @@ def test_rows_know_of_how_many_networks_they_are(monkeypatch, count):
 
 
 def numbers(*means, missing=(), error=0.01):
-    gaps = {f"gap {i}": Difference(mean, error, None, 1, 2000).to_json() for i, mean in enumerate(means)}
-    return {"gaps": gaps, "missing": {f"missing {i}": sentence for i, sentence in enumerate(missing)}}
+    gaps = {f"gap {i}": Difference(mean, 0.0, error, 1, 1, 2000).to_json() for i, mean in enumerate(means)}
+    absent = {f"missing {i}": sentence for i, sentence in enumerate(missing)}
+    return {"gaps": gaps, "missing": absent, "error": 0.3, "guessing": 0.9}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +111,10 @@ def test_each_verdict_is_possible(given, verdict, says):
     found = judge(given)
     assert found.verdict == verdict
     assert says in found.reason
+
+
+def test_networks_that_learnt_nothing_tell_nothing():
+    assert judge({**numbers(0.05, -0.03), "error": 0.85}).verdict == "not testable here"
 
 
 def test_one_gap_that_fails_is_the_one_that_is_told():
@@ -147,6 +150,9 @@ class FakeSet:
 
     def __init__(self, train):
         self.counts = {"train": train}
+
+    def split(self, name):
+        return SimpleNamespace(labels=np.arange(IMAGES) % 10)
 
 
 @pytest.mark.parametrize(
