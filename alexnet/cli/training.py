@@ -124,7 +124,7 @@ def finetune(arguments: list[str]) -> int:
     def command(
         recipe: Sections = default, *, data: Path, run: Path, epochs: int | None = None, machine: Machine = _MACHINE
     ) -> int:
-        """Go on from RUN (a run's folder or a classifier file), on the same or on other classes.
+        """Go on from RUN (a run's folder, a classifier file or a shipped name), on the same or on other classes.
 
         Example: `alexnet finetune runs/one --data flowers --run runs/flowers --epochs 20`.
         The network and its input are RUN's, with a new last layer where the classes differ. That layer learns faster
