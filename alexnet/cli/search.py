@@ -234,11 +234,12 @@ def _listed(text: str) -> list[str]:
 def _tell(result: Similarity, out: Path | None) -> None:
     """Each pair with both measures."""
     table = Table(box=None, header_style="")
-    for column in ("one", "other", "rank correlation", "linear CKA"):
+    for column in ("one", "other", "rank correlation", "linear CKA", "debiased"):
         table.add_column(column, justify="left" if "o" in column[:2] else "right")
     for pair in result.to_json()["pairs"]:
-        alike = "–" if pair["cka"] is None else f"{pair['cka']:.3f}"
-        table.add_row(escape(pair["one"]), escape(pair["other"]), f"{pair['rank_correlation']:.3f}", alike)
+        measures = (pair[name] for name in ("rank_correlation", "cka", "debiased_cka"))
+        shown = ("–" if value is None else f"{value:.3f}" for value in measures)
+        table.add_row(escape(pair["one"]), escape(pair["other"]), *shown)
     terminal.console().print(table)
     for name, kind in result.measured.items():
         terminal.note(f"{name} was taken for {kind}")

@@ -33,6 +33,8 @@ class Similarity:
     """float64 `[M,M]`: Spearman's correlation of the dissimilarities (one less the correlation of responses)."""
     cka: np.ndarray
     """float64 `[M,M]`: linear CKA; nan where a set has only dissimilarities."""
+    debiased_cka: np.ndarray
+    """float64 `[M,M]`: the same without its bias by few images."""
     measured: Mapping[str, str]
     """What each measured set was taken for, by its name: "responses" or "dissimilarities"."""
     source: str = ""
@@ -45,7 +47,8 @@ class Similarity:
                 "one": one,
                 "other": other,
                 "rank_correlation": float(self.rank_correlations[i, j]),
-                "cka": float(self.cka[i, j]) if np.isfinite(self.cka[i, j]) else None,
+                "cka": _known(self.cka[i, j]),
+                "debiased_cka": _known(self.debiased_cka[i, j]),
             }
             for i, one in enumerate(self.names)
             for j, other in enumerate(self.names)
@@ -55,8 +58,12 @@ class Similarity:
         return {**told, "pairs": pairs}
 
     def figure(self) -> Figure:
-        """Both matrices as squares of colour, 0..1 or, with a value below, -1..1; with numbers where there is room."""
-        panels = (("Dissimilarities, rank correlation", self.rank_correlations), ("Linear CKA", self.cka))
+        """The matrices as squares of colour, 0..1 or, with a value below, -1..1; with numbers where there is room."""
+        panels = (
+            ("Dissimilarities, rank correlation", self.rank_correlations),
+            ("Linear CKA", self.cka),
+            ("Linear CKA, debiased", self.debiased_cka),
+        )
         return figures.measures(self.names, panels, f"{counted(self.images, 'image')}{self.source}.")
 
 
@@ -84,8 +91,8 @@ def similarity(
             last that is rectified.
         measured: .npy files of responses `[N, channels]` to the same images in the same order; or of dissimilarities
             `[N,N]`, symmetric with zeros on the diagonal, up to a hundred-thousandth of the largest.
-        out: a folder for similarity.csv, similarity.png, rank-correlations.npy, cka.npy and each set's dissimilarities,
-            of at most eight sets drawn too.
+        out: a folder for similarity.csv, similarity.png, rank-correlations.npy, cka.npy, debiased-cka.npy and each
+            set's dissimilarities, of at most eight sets drawn too.
 
     Raises:
         InputError: the images differ or are in another order, one of the features or runs has none of the stages, a
@@ -192,16 +199,21 @@ def _told(made: Sequence[tuple[Given, Features]]) -> str:
     return f" of {origin or 'an array'}, the same for all; " + "; ".join(networks)
 
 
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 def _safe(name: str) -> str:
     return re.sub(r"[^\w.()-]+", "-", name)
 
 
 def _write(out: Path, result: Similarity, drawn: Sequence[np.ndarray]) -> None:
-    columns = ["one", "other", "rank_correlation", "cka"]
+    columns = ["one", "other", "rank_correlation", "cka", "debiased_cka"]
     pairs = ([pair[column] for column in columns] for pair in result.to_json()["pairs"])
     files.write_csv(out / "similarity.csv", columns, pairs)
     arrays.write(out / "rank-correlations.npy", result.rank_correlations)
     arrays.write(out / "cka.npy", result.cka)
+    arrays.write(out / "debiased-cka.npy", result.debiased_cka)
     drawing.save(result.figure(), out / "similarity.png")
     if drawn:
         source = f"{counted(result.images, 'image')}{result.source}."

@@ -22,7 +22,7 @@ def measures(names: Sequence[str], panels: Sequence[tuple[str, np.ndarray]], sou
         source: where the numbers come from, for the foot.
     """
     side = 2.4 + 0.5 * min(len(names), 14)
-    drawn = drawing.figure(2 * side, side + max(0.9, side / 5))  # the words around grow with the width
+    drawn = drawing.figure(len(panels) * side, side + max(0.9, side / 5))  # the words around grow with the width
     for axes, (title, values) in zip(drawn.subplots(1, len(panels)), panels, strict=True):
         drawing.title(axes, title)
         _cells(axes, values, names)

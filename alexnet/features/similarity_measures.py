@@ -1,7 +1,8 @@
 """How alike two sets of responses to the same images are: dissimilarity matrices, rank correlations, linear CKA.
 
 Kriegeskorte, Mur and Bandettini, "Representational similarity analysis" (2008); Kornblith, Norouzi, Lee and Hinton,
-"Similarity of neural network representations revisited" (2019), equation 4 with linear kernels.
+"Similarity of neural network representations revisited" (2019), equation 4 with linear kernels; debiased by the
+unbiased estimator of Song, Smola, Gretton, Bedo and Borgwardt, "Feature selection via dependence maximization" (2012).
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from alexnet.errors import InputError
 
 _VALUES = 1 << 23  # of one block of responses, in float64: 64 MiB
+_CHANCE = 1e-6  # of a Gram matrix's square: what is left of less is rounding
 _LEAST = 3  # images: of two there is one distance, which has no rank
 
 
@@ -40,13 +42,25 @@ def cka(one: np.ndarray, other: np.ndarray) -> float:
     """The linear centred kernel alignment, 0..1, of two sets of responses `[N, ...]` to the same N images.
 
     It does not change with rotations, a common scale or offsets of units. With more units than images it is high
-    for any two, random ones too: compare with an untrained network.
+    for any two, random ones too: `debiased_cka` is not.
 
     Raises:
         InputError: the numbers of images differ, or as for `dissimilarities`; or all images are answered alike.
     """
     _require_equal(len(one), len(other))
     return float(np.vdot(_gram(*_products(one)), _gram(*_products(other))))
+
+
+def debiased_cka(one: np.ndarray, other: np.ndarray) -> float:
+    """The linear CKA, up to 1, without its bias by few images: about 0 for two sets of independent responses.
+
+    nan where it is not known: of fewer than four images, or where images of a set are no more alike than by chance.
+
+    Raises:
+        InputError: as for `cka`.
+    """
+    _require_equal(len(one), len(other))
+    return _debiased(_gram(*_products(one)), _gram(*_products(other)))
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -75,15 +89,17 @@ def compared_distances(matrix: np.ndarray) -> Compared:
     return Compared(_ranked(matrix).astype(np.float32), None)
 
 
-def between(sets: list[Compared]) -> tuple[np.ndarray, np.ndarray]:
-    """float64 `[M,M]` twice: rank correlations, and linear CKA (nan where a set has only dissimilarities)."""
-    ranks, alignment = np.eye(len(sets)), np.full((len(sets), len(sets)), np.nan)
+def between(sets: list[Compared]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """float64 `[M,M]` each: rank correlations, linear CKA, and that debiased; nan where a set has no responses."""
+    ranks = np.eye(len(sets))
+    alignment, debiased = (np.full((len(sets), len(sets)), np.nan) for _ in range(2))
     for i, one in enumerate(sets):
         for j, other in enumerate(sets[: i + 1]):
             ranks[i, j] = ranks[j, i] = 1.0 if i == j else _inner(one.distances, other.distances)
             if one.gram is not None and other.gram is not None:
                 alignment[i, j] = alignment[j, i] = 1.0 if i == j else _inner(one.gram, other.gram)
-    return ranks, alignment
+                debiased[i, j] = debiased[j, i] = 1.0 if i == j else _debiased(one.gram, other.gram)
+    return ranks, alignment, debiased
 
 
 def memory(images: int, sets: int) -> int:
@@ -140,6 +156,23 @@ def _gram(products: np.ndarray, lengths: np.ndarray, means: np.ndarray, units: i
         raise InputError("every image has the same responses: there is nothing to compare.")
     scaled: np.ndarray = centred / length
     return scaled
+
+
+def _debiased(one: np.ndarray, other: np.ndarray) -> float:
+    """Of centred Gram matrices `[N,N]` of length 1, whose rows sum to 0, so that only diagonals are needed besides."""
+    images = len(one)
+    if images < 4:
+        return float("nan")
+    diagonals = [matrix.diagonal().astype(np.float64) for matrix in (one, other)]
+
+    def unbiased(product: float, a: np.ndarray, b: np.ndarray) -> float:
+        both = float(a.sum() * b.sum()) / ((images - 1) * (images - 2))
+        return product - float(a @ b) * images / (images - 2) + both
+
+    own = [unbiased(1.0, diagonal, diagonal) for diagonal in diagonals]
+    if min(own) <= _CHANCE:
+        return float("nan")
+    return float(unbiased(_inner(one, other), *diagonals) / np.sqrt(own[0] * own[1]))
 
 
 def _ranked(matrix: np.ndarray) -> np.ndarray:

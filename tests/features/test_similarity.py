@@ -11,7 +11,7 @@ import alexnet
 from alexnet.errors import InputError
 from alexnet.features import similarity, similarity_figures, similarity_sets
 from alexnet.features.folder import Features
-from alexnet.features.similarity_measures import cka, dissimilarities, rank_correlation
+from alexnet.features.similarity_measures import cka, debiased_cka, dissimilarities, rank_correlation
 from alexnet.machine import Memory
 
 IMAGES = 9
@@ -59,6 +59,8 @@ def test_the_pairs_are_those_of_the_formulas(one, tmp_path):
             assert found.rank_correlations[i, j] == pytest.approx(rank_correlation(matrices[i], matrices[j]), abs=1e-5)
             if max(i, j) < 4:
                 assert found.cka[i, j] == pytest.approx(cka(responses[i], responses[j]), abs=1e-5)
+                expected = 1 if i == j else debiased_cka(responses[i], responses[j])
+                assert found.debiased_cka[i, j] == pytest.approx(expected, abs=1e-4, nan_ok=True)
             else:
                 assert np.isnan(found.cka[i, j])
     pairs = found.to_json()["pairs"]
@@ -68,7 +70,7 @@ def test_the_pairs_are_those_of_the_formulas(one, tmp_path):
     }
     assert len(pairs) == 10
     assert pairs[3] == {
-        **{"one": "one conv1", "other": "measured judged", "cka": None},
+        **{"one": "one conv1", "other": "measured judged", "cka": None, "debiased_cka": None},
         "rank_correlation": found.rank_correlations[0, 4],
     }
 
@@ -94,6 +96,7 @@ def test_only_the_stages_asked_for_and_names_that_differ(one, tmp_path):
 def test_files(one, tmp_path):
     found = alexnet.similarity([one], out=tmp_path / "out")
     assert np.array_equal(np.load(tmp_path / "out" / "cka.npy"), found.cka)
+    assert np.array_equal(np.load(tmp_path / "out" / "debiased-cka.npy"), found.debiased_cka, equal_nan=True)
     assert np.array_equal(np.load(tmp_path / "out" / "rank-correlations.npy"), found.rank_correlations)
     matrix = np.load(tmp_path / "out" / "dissimilarities" / "relu7.npy")
     assert np.array_equal(matrix, dissimilarities(drawn(1, 8)))
@@ -317,14 +320,14 @@ def test_dissimilarities_are_known_by_their_shape_up_to_rounding(one, tmp_path):
 
 def test_correlations_below_zero_are_of_another_colour():
     values = np.array([[1, -0.8], [-0.8, 1]])
-    figure = similarity.Similarity(("a", "b"), 9, values, abs(values), {}).figure()
-    (ranks,), (alignment,) = (axes.images for axes in figure.axes)
+    figure = similarity.Similarity(("a", "b"), 9, values, abs(values), abs(values), {}).figure()
+    (ranks,), (alignment,), _ = (axes.images for axes in figure.axes)
     assert (ranks.get_clim(), alignment.get_clim()) == ((-1, 1), (0, 1))
     red, _, blue, _ = ranks.to_rgba(values)[0, 1]
     assert red > 2 * blue
     assert figure.axes[0].texts[1].get_color() == "white"
-    same = similarity.Similarity(("a", "b"), 9, abs(values), np.full((2, 2), np.nan), {}).figure()
-    assert [axes.images[0].get_clim() for axes in same.axes] == [(0, 1), (0, 1)]
+    same = similarity.Similarity(("a", "b"), 9, abs(values), *[np.full((2, 2), np.nan)] * 2, {}).figure()
+    assert [axes.images[0].get_clim() for axes in same.axes] == [(0, 1)] * 3
 
 
 def test_many_sets_are_drawn_without_numbers(tmp_path):

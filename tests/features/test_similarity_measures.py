@@ -13,6 +13,7 @@ from alexnet.features.similarity_measures import (
     cka,
     compared,
     compared_distances,
+    debiased_cka,
     dissimilarities,
     rank_correlation,
     ranks,
@@ -75,6 +76,36 @@ def test_cka_by_loops():
     assert cka(one, other) == pytest.approx(cka_by_loops(one, other), abs=1e-9)
 
 
+def unbiased_by_loops(one, other):
+    """Song et al.'s estimator: sums over images of Gram matrices without their diagonals."""
+    n = len(one)
+    grams = []
+    for each in (one, other):
+        flat = each.reshape(n, -1).astype(float)
+        grams.append([[0.0 if i == j else float(flat[i] @ flat[j]) for j in range(n)] for i in range(n)])
+    k, m = grams
+    trace = sum(k[i][j] * m[j][i] for i in range(n) for j in range(n))
+    sums = sum(map(sum, k)) * sum(map(sum, m)) / ((n - 1) * (n - 2))
+    rows = sum(k[i][j] * m[j][h] for i in range(n) for j in range(n) for h in range(n)) * 2 / (n - 2)
+    return (trace + sums - rows) / (n * (n - 3))
+
+
+def test_debiased_cka_by_loops():
+    one, other = drawn(), drawn(units=(5,), seed=1) + drawn()[:, :1, 0, 0] + 3
+    of = unbiased_by_loops
+    expected = of(one, other) / math.sqrt(of(one, one) * of(other, other))
+    assert debiased_cka(one, other) == pytest.approx(expected, abs=1e-7)
+    assert math.isnan(debiased_cka(drawn(3), drawn(3, seed=1)))
+
+
+def test_independent_responses_of_many_units_are_alike_by_cka_and_not_debiased():
+    pairs = [(drawn(20, (500,), seed), drawn(20, (500,), seed + 50)) for seed in range(20)]
+    found = [(cka(one, other), debiased_cka(one, other)) for one, other in pairs]
+    biased, debiased = (sum(values) / len(values) for values in zip(*found, strict=True))
+    assert biased > 0.9
+    assert abs(debiased) < 0.1
+
+
 def test_what_cka_does_not_see():
     one = drawn(9, (4,)).astype(float)
     rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(4, 4)))[0]
@@ -98,14 +129,17 @@ def test_all_pairs_at_once_are_the_pairs():
     sets = [drawn(8, (6,), seed) for seed in range(3)]
     measured = dissimilarities(drawn(8, seed=9))
     together = [compared(each) for each in sets]
-    ranked, aligned = between([*(each for each, _ in together), compared_distances(measured)])
+    ranked, aligned, debiased = between([*(each for each, _ in together), compared_distances(measured)])
     matrices = [*(matrix for _, matrix in together), measured]
     for i in range(4):
         for j in range(4):
             assert ranked[i, j] == pytest.approx(rank_correlation(matrices[i], matrices[j]), abs=1e-6)
             if i < 3 and j < 3:
                 assert aligned[i, j] == pytest.approx(cka(sets[i], sets[j]), abs=1e-6)
+                own = 1 if i == j else debiased_cka(sets[i], sets[j])
+                assert debiased[i, j] == pytest.approx(own, abs=1e-5)
     assert np.isnan(aligned[3]).all()
+    assert np.isnan(debiased[3]).all()
     assert np.isnan(aligned[:, 3]).all()
 
 
