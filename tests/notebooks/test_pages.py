@@ -17,13 +17,15 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / f"for-{who}.md" for who in ("lecturers", "vision-scientists", "engineers")]
 
 
-def commands(page):
-    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+def steps(page):
+    """What a reader runs, in order: commands, and whole programs of Python."""
+    for language, block in re.findall(r"```(sh|python)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        lines = [line.split("#")[0].strip() for line in block.splitlines() if line.strip()]
+        yield from ((language, line) for line in lines) if language == "sh" else [(language, block)]
 
 
 def stimuli(folder):
-    """Photographs in two classes, some of them in the wrong one; gratings; and responses measured to the former."""
+    """Photographs in two classes, some of them in the wrong one, and responses measured to them."""
     random = np.random.default_rng(0)
     for number in range(100):
         light = number % 2
@@ -31,13 +33,14 @@ def stimuli(folder):
         place.parent.mkdir(parents=True, exist_ok=True)
         pixels = random.integers(0, 110, (40, 50, 3)) + 140 * light
         Image.fromarray(pixels.astype(np.uint8)).save(place)
-    waves = 128 + 100 * np.sin(np.arange(24) / 3 + np.arange(4)[:, None])
-    np.save(folder / "gratings.npy", np.broadcast_to(waves[:, None, :, None], (4, 24, 24, 3)).astype(np.uint8))
     np.save(folder / "responses.npy", random.normal(size=(100, 20)).astype(np.float32))
 
 
-def run(command, folder):
-    words = shlex.split(command)
+def run(language, step, folder):
+    if language == "python":
+        exec(step, {})
+        return 0
+    words = shlex.split(step)
     if words[0] == "alexnet":
         return cli.main(words[1:])
     assert words[0] == "python"
@@ -52,10 +55,10 @@ def test_the_commands_run_in_order(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     stimuli(tmp_path)
     made = set()
-    for command in commands(page):
-        assert run(command, tmp_path) == 0, f"{command}\n{capsys.readouterr().err}"
-        for name in re.findall(r"(?:--out|--figure|--run) (\S+)", command):
-            assert (tmp_path / name).exists(), command
+    for language, step in steps(page):
+        assert run(language, step, tmp_path) == 0, f"{step}\n{capsys.readouterr().err}"
+        for name in re.findall(r"(?:--out|--figure|--run) (\S+)", step):
+            assert (tmp_path / name).exists(), step
             made.add(name)
     assert made
     if page.stem == "for-vision-scientists":
