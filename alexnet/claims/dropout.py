@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -166,16 +167,14 @@ def _measure_iterations(bench: Bench) -> Measured:
     taken = {name: [converged(curve, chance) for curve in curves[name]] for name in curves}
     slow, quick = ([math.log2(max(count, 1e-3)) for count in taken[name]] for name in ("with", "without"))
     found = of_values(slow, quick)
-    table = [
+    table: list[dict[str, Any]] = [
         {"dropout": name, "seed": seed, "epochs": count, "lowest error": min(curve), "of epochs": len(curve)}
         for name in curves
         for seed, (count, curve) in enumerate(zip(taken[name], curves[name], strict=True))
     ]
     numbers = {
         "difference": found.to_json(),
-        "latest": max(
-            count / len(curve) for name in curves for count, curve in zip(taken[name], curves[name], strict=True)
-        ),
+        "latest": max(row["epochs"] / row["of epochs"] for row in table),
         "error": max(fmean(min(curve) for curve in curves[name]) for name in curves),
         "guessing": chance,
         "split": split,
@@ -199,10 +198,9 @@ def _judge_iterations(numbers: Numbers) -> Verdict:
     if nothing := unlearnt(numbers["error"], numbers["guessing"], "one of the networks"):
         return nothing
     if numbers["latest"] > _FLAT:
-        reason = (
-            f"a network came within {100 * _MARGIN:.0f} points of its lowest error after {numbers['latest']:.2f} of "
-        )
-        return Verdict("not testable here", f"{reason}its epochs only: it may not have converged.")
+        reason = f"a network came within {100 * _MARGIN:.0f} points of its lowest error only after "
+        reason += f"{numbers['latest']:.2f} of its epochs: it may not have converged."
+        return Verdict("not testable here", reason)
     found = Difference.from_json(numbers["difference"])
     return helps(found, _SLOWER, "training without dropout", "doublings of the epochs", 1)
 
