@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-from alexnet import config, files, machine, randomness
+from alexnet import config, devices, files, machine, randomness
 from alexnet.data import cifar10, finishing, folders, ilsvrc, packing
 from alexnet.data.decoding import LIMIT
 from alexnet.data.packing import Settings
@@ -193,6 +193,7 @@ def _pack(source: Source, order: dict[str, list[Item]], settings: Settings, grow
     waiting = [job for job in jobs if packing.read(job[2]) is None]
     total = sum(map(len, order.values()))
     stop = threading.Event()
+    devices.keep_pages()
     with bar("preparing", total, total - sum(len(job[0]) for job in waiting)) as advance:
         tick = _stoppable(advance, stop)
         with ThreadPoolExecutor(workers) as pool:

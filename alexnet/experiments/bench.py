@@ -1,8 +1,9 @@
 """Where experiments train: runs shared by all of them, shrunk to a budget, measured on the same images."""
 
 import copy
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,12 @@ from alexnet.data.shards import ClassName, PreparedSet, Shards
 from alexnet.errors import InputError
 from alexnet.evaluation.classifier import Classifier, ViewsName
 from alexnet.evaluation.evaluate import Evaluation, evaluate
-from alexnet.files import write_aside
+from alexnet.files import checksum, write_aside
+from alexnet.sweeps.outcome import Row, best
 from alexnet.sweeps.trial import trial
 from alexnet.training import environment
 from alexnet.training.finished import finished
+from alexnet.training.parts import WAY_OUT, NotFinite
 from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import Run, unique_name
 from alexnet.training.train import train
@@ -87,6 +90,8 @@ class Bench:
     """The other prepared sets that a run was trained on, by name; likewise."""
     measured_by: set[str] = field(default_factory=set)
     """The commits of the code that measured what was kept; likewise."""
+    tuned: bool = False
+    """Whether rates were chosen on the validation images of the bench's set; likewise."""
 
     @cached_property
     def prepared(self) -> PreparedSet:
@@ -121,6 +126,9 @@ class Bench:
         Args:
             start: a classifier file to begin from; its rate is then the recipe's, whatever the budget's.
             data: another prepared set than the bench's.
+
+        Raises:
+            NotFinite: its numbers ceased to be finite; the sentence names the run.
         """
         data = data or self.data
         recipe = self.budget.shrink(recipe)
@@ -132,15 +140,23 @@ class Bench:
         run = _finished(self.runs / name, recipe, prepared)
         if run is None:
             self.say(f"{name}: {self.differs(recipe)}")
-            run = train(recipe, data, self.runs / name, self.machine, start, shared=True)
+            run = self._trained(name, recipe, data, start)
         self.used[name] = run.recipe
         if prepared.fingerprint != self.prepared.fingerprint:
             self.elsewhere.add(data.name)
         return run
 
+    def _trained(self, name: str, recipe: Recipe, data: Path, start: Path | None) -> Run:
+        try:
+            return train(recipe, data, self.runs / name, self.machine, start, shared=True)
+        except NotFinite as error:
+            self.used[name] = Run.open(self.runs / name).recipe
+            raise NotFinite(f"{name}: {str(error).removesuffix(WAY_OUT).strip()}") from error
+
     def _tuned(self, recipe: Recipe, data: Path) -> Recipe:
         """`recipe` at that of the budget's rates whose first seed errs least on validation, then by loss."""
-        if not PreparedSet.open(data).counts.get("val"):
+        prepared = PreparedSet.open(data)
+        if not prepared.counts.get("val"):
             raise InputError(f"{data} has no `val` split to choose rates on: prepare it with --holdout 0.1.")
         own = recipe.optimiser.learning_rate
         tried = [
@@ -148,9 +164,10 @@ class Bench:
             for rate in sorted(self.budget.rates, key=lambda rate: abs(math.log(rate)))
         ]
         self.used |= {each.run.name: each.recipe for each in tried}
-        sound = [each for each in tried if each.error is not None] or tried[:1]
-        best = min(sound, key=lambda each: (each.error, each.epochs and each.epochs[-1]["validation"]["loss"]))
-        return replace(recipe, optimiser=best.recipe.optimiser)
+        self.tuned |= prepared.fingerprint == self.prepared.fingerprint
+        rows = [Row.of([each]) for each in tried]
+        chosen = tried[rows.index(best(rows) or rows[0])]
+        return replace(recipe, optimiser=chosen.recipe.optimiser)
 
     def differs(self, recipe: Recipe) -> str:
         """In what `recipe` differs from the named recipe that it began as, both within the budget, as words."""
@@ -185,7 +202,7 @@ class Bench:
             tensors = {name: getattr(found, name) for name in ("labels", "answers", "losses", "top1_errors")}
             return {"numbers": numbers, **tensors, **({"probabilities": found.probabilities} if probabilities else {})}
 
-        kept = self.kept("probabilities" if probabilities else "evaluation", decides, compute, _EVALUATION)
+        kept = self.kept("probabilities" if probabilities else "evaluation", decides, compute, _EVALUATION, runs)
         loss, top1, top5 = kept["numbers"].tolist()
         words = {entry.name: entry for entry in self.prepared.classes}
         return Evaluation(
@@ -202,7 +219,12 @@ class Bench:
         )
 
     def kept(
-        self, what: str, decides: Any, compute: Callable[[], dict[str, Tensor]], version: int = 1
+        self,
+        what: str,
+        decides: Any,
+        compute: Callable[[], dict[str, Tensor]],
+        version: int = 1,
+        runs: Sequence[Run] = (),
     ) -> dict[str, Tensor]:
         """The tensors that `compute` gives, called only once: they lie beside the runs, in a file of their own.
 
@@ -213,13 +235,16 @@ class Bench:
             decides: JSON values that differ wherever the tensors do: names of runs, a set's fingerprint, settings.
             version: raised by hand with every change of the code that makes `compute` find other tensors, so that
                 what earlier code kept is left alone.
+            runs: those whose weights decide too: once these are others, the tensors are computed anew.
         """
         kind = what if version == 1 else f"{what}-{version}"
         path = self.runs / "kept" / f"{kind}-{config.digest(decides)}.safetensors"
-        if not path.is_file():
+        weights = [run.path / "weights.safetensors" for run in runs]
+        if not _of_these(path, weights):
+            digests = _digests(weights)
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in compute().items()}
             with write_aside(path) as aside:
-                save_file(tensors, aside, {"commit": environment.commit()})
+                save_file(tensors, aside, {"commit": environment.commit(), "weights": digests})
         with safe_open(path, "pt") as file:
             self.measured_by.add((file.metadata() or {}).get("commit", "unknown"))
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
@@ -232,6 +257,29 @@ def _finished(path: Path, recipe: Recipe, prepared: PreparedSet) -> Run | None:
     run = Run.open(path)
     asked = replace(recipe, model=replace(recipe.model, classes=len(prepared.classes)))
     return None if config.difference(run.recipe, asked) else run
+
+
+def _of_these(path: Path, weights: Sequence[Path]) -> bool:
+    """Whether the kept file is there, and was computed from these files of weights as they are now."""
+    if not path.is_file():
+        return False
+    if not all(file.is_file() for file in weights):
+        return True  # deleted to make room: there is nothing to compute from
+    with safe_open(path, "pt") as file:
+        told = (file.metadata() or {}).get("weights")
+    if told is None:  # older code wrote it, which did not say
+        return all(file.stat().st_mtime <= path.stat().st_mtime for file in weights)
+    return bool(told == _digests(weights))
+
+
+def _digests(weights: Sequence[Path]) -> str:
+    return " ".join(_digest(file, file.stat().st_mtime_ns) for file in weights if file.is_file())
+
+
+@functools.lru_cache
+def _digest(file: Path, _: int) -> str:
+    """The checksum of a file written at that time, which is read once: it may have a quarter of a gigabyte."""
+    return checksum(file)
 
 
 def _first(shards: Shards, count: int | None) -> Shards:

@@ -30,16 +30,22 @@ class Row:
     """How many the first seed's run lasted."""
     runs: tuple[str, ...]
     """The names of their folders, by seed."""
+    losses: tuple[float, ...] = ()
+    """Each seed's validation loss, where `errors` are."""
 
     @classmethod
     def of(cls, trials: Sequence[Trial]) -> "Row":
         """The row of a setting's runs, one for each seed."""
         states = [trial.state for trial in trials]
+        told = [trial for trial in trials if trial.error is not None]
         state: Literal["finished", "pruned", "broken"] = "pruned" if "stopped" in states else "finished"
-        errors = tuple(trial.error for trial in trials if trial.error is not None)
-        names = tuple(trial.run.name for trial in trials)
         return cls(
-            dict(trials[0].setting), errors, "broken" if "broken" in states else state, len(trials[0].epochs), names
+            setting=dict(trials[0].setting),
+            errors=tuple(trial.error for trial in told if trial.error is not None),
+            state="broken" if "broken" in states else state,
+            epochs=len(trials[0].epochs),
+            runs=tuple(trial.run.name for trial in trials),
+            losses=tuple(float(trial.epochs[-1]["validation"]["loss"]) for trial in told),
         )
 
     @property
@@ -71,9 +77,8 @@ class Sweep:
 
     @property
     def best(self) -> Row | None:
-        """The finished setting with the lowest mean error; None where none finished."""
-        finished = [row for row in self.rows if row.state == "finished" and row.mean is not None]
-        return min(finished, key=lambda row: row.mean or 0.0, default=None)
+        """The finished setting with the lowest mean error, by `best`; None where none finished."""
+        return best(self.rows)
 
     @property
     def ready(self) -> str | None:
@@ -114,6 +119,12 @@ class Sweep:
                 if axes.get_legend_handles_labels()[0]:
                     axes.legend(frameon=False, fontsize=8, labelcolor=drawing.INK)
         return figure
+
+
+def best(rows: Sequence[Row]) -> Row | None:
+    """The first of the finished with the lowest mean error, of those with the lowest mean loss; None without any."""
+    finished = [row for row in rows if row.state == "finished" and row.mean is not None]
+    return min(finished, key=lambda row: (row.mean, sum(row.losses) / max(1, len(row.losses))), default=None)
 
 
 def _panel(axes: Axes, rows: Sequence[Row], name: str, *, joined: bool) -> None:

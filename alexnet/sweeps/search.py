@@ -147,7 +147,10 @@ def _revive(study: "optuna.Study") -> None:
     for one in study.trials:
         host, process = one.user_attrs.get("process", (None, 0))
         if one.state == optuna.trial.TrialState.RUNNING and host == socket.gethostname() and not _lives(process):
-            study.tell(one.number, state=optuna.trial.TrialState.FAIL)
+            try:
+                study.tell(one.number, state=optuna.trial.TrialState.FAIL)
+            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+                continue  # another process that began at the same time has seen to it
             study.enqueue_trial(one.params)
 
 
