@@ -1,10 +1,13 @@
 """The bench: a run and a measurement are computed once, and named by what decides them."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import alexnet
 from alexnet import recipes
@@ -16,6 +19,7 @@ from alexnet.experiments.bench import Bench, Budget
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training import run as run_file
 from alexnet.training.finished import epochs
+from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Recipe, Seeds
 from alexnet.training.run import unique_name
 
@@ -82,6 +86,7 @@ def test_with_rates_each_network_is_trained_at_the_one_that_errs_least_on_valida
     assert found[chosen] == min(found.values())
     assert len(set(found.values())) == 3
     assert len(tuned.used) == 4
+    assert tuned.tuned
 
 
 def test_rates_are_multiples_above_0():
@@ -187,6 +192,55 @@ def test_what_other_code_kept_is_left_alone_where_its_version_says_so(bench, mon
     assert found(2, "new") == (2.0, {"new"})
     assert found(2, "newer") == (2.0, {"new"})
     assert found(1, "newer") == (1.0, {"old"})
+
+
+def test_what_was_kept_of_other_weights_is_computed_anew(bench, run, monkeypatch):
+    weights, values = run.path / "weights.safetensors", iter("123456789")
+
+    def found():
+        return bench.kept("weighed", ["x"], lambda: {"a": torch.tensor(int(next(values)))}, runs=[run])["a"].item()
+
+    assert [found(), found()] == [1, 1]
+    own, times = weights.read_bytes(), (weights.stat().st_atime, weights.stat().st_mtime)
+    state = load_file(weights)
+    save_file({**state, "conv1.bias": state["conv1.bias"] + 1}, weights)
+    assert [found(), found()] == [2, 2], "another run of the same name"
+    weights.write_bytes(own)
+    assert [found(), found()] == [3, 3]
+    # Older code did not say of which weights; then the times of the files tell.
+    (file,) = (bench.runs / "kept").glob("weighed-*")
+    save_file({"a": torch.tensor(0)}, file, {"commit": "old"})
+    os.utime(file, (times[0], times[1] + 10))
+    os.utime(weights, times)
+    assert found() == 0
+    os.utime(weights, (times[0], times[1] + 20))
+    assert [found(), found()] == [4, 4]
+    gone = weights.rename(weights.with_suffix(".gone"))
+    assert found() == 4, "there is nothing to compute it from"
+    gone.rename(weights)
+    os.utime(weights, times)
+
+
+def test_an_evaluation_is_of_the_weights_that_the_run_has_now(prepared, bench, run, tmp_path):
+    shutil.copytree(bench.runs, tmp_path / "runs")
+    own = Bench(prepared.path, tmp_path / "runs", BUDGET)
+    copied = own.train(own.base, 1)
+    first = own.evaluate(copied).loss
+    state, weights = load_file(copied.path / "weights.safetensors"), copied.path / "weights.safetensors"
+    with safe_open(weights, "pt") as file:
+        described = file.metadata()
+    save_file({**state, "fc8.bias": state["fc8.bias"] + torch.arange(10.0)}, weights, described)
+    assert own.evaluate(copied).loss != first
+
+
+def test_a_run_that_breaks_is_named_without_advice(prepared, tmp_path):
+    bench = Bench(prepared.path, tmp_path, BUDGET)
+    hot = replace(bench.base, optimiser=replace(bench.base.optimiser, learning_rate=1e30), name="hot")
+    with pytest.raises(NotFinite, match=r"^hot-[0-9a-f]{8}-0: .*not finite") as broken:
+        bench.train(hot)
+    assert "--optimiser" not in str(broken.value)
+    assert [recipe.name for recipe in bench.used.values()] == ["hot"]
+    assert not list(tmp_path.glob("*/finished.json"))
 
 
 def test_what_was_kept_before_commits_were_is_read(bench):

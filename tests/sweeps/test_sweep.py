@@ -20,7 +20,7 @@ from alexnet.experiments import bench, pictures
 from alexnet.sweeps import plan, settings
 from alexnet.sweeps import search as searching
 from alexnet.sweeps import trial as trials
-from alexnet.sweeps.outcome import Row, Sweep
+from alexnet.sweeps.outcome import Row, Sweep, best
 from alexnet.sweeps.plan import Plan
 from alexnet.sweeps.settings import Span
 from alexnet.sweeps.sweep import sweep
@@ -214,6 +214,13 @@ def test_the_best_is_the_finished_setting_of_lowest_mean():
     assert Sweep(rows[2:], Path("o"), ()).ready is None
 
 
+def test_of_equal_errors_the_lower_loss_is_best_and_of_equal_losses_the_first():
+    rows = [replace(row(rate, 0.2, 0.3), losses=losses) for rate, losses in ((1, (1, 2)), (2, (1, 1.5)), (3, (1.5, 1)))]
+    assert best([*rows, row(4, 0.3)]) is rows[1]
+    assert best([*rows, replace(row(4, 0.1, 0.2), losses=(9, 9))]).setting == {RATE: 4}
+    assert best([row(1, state="broken"), row(2, 0.1, state="pruned")]) is None
+
+
 def test_the_picture_shows_each_run_and_each_mean():
     rows = tuple(row(rate, error, error + 0.1) for rate, error in ((0.001, 0.5), (0.01, 0.3), (0.1, 0.4)))
     (axes,) = Sweep((*rows, row(1.0, state="broken")), Path(), ()).picture().axes
@@ -355,6 +362,24 @@ def test_what_was_interrupted_is_tried_again_and_what_others_try_is_not(drawn, t
     assert optuna.trial.TrialState.WAITING not in states
 
 
+def test_a_killed_process_is_seen_to_once_by_searches_that_begin_together(drawn, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    over, base = {RATE: Span(1e-4, 1e-2, log=True)}, small(1)
+    study, other = (searching._study(planned(base, drawn, over, tmp_path)) for _ in range(2))
+    one = study.ask()
+    one.suggest_float(RATE, 1e-4, 1e-2, log=True)
+    one.set_user_attr("process", [searching.socket.gethostname(), 0])
+
+    def lives(_):  # while the first looks, the other sees to it
+        monkeypatch.setattr(searching, "_lives", lambda _: False)
+        searching._revive(other)
+        return False
+
+    monkeypatch.setattr(searching, "_lives", lives)
+    searching._revive(study)
+    assert [each.state.name for each in study.trials] == ["FAIL", "WAITING"]
+
+
 def test_while_others_are_at_every_setting_there_are_no_rows_and_no_files(drawn, tmp_path):
     pytest.importorskip("optuna")
     over, base = {RATE: Span(1e-4, 1e-2, log=True)}, small(1)
@@ -375,7 +400,7 @@ def test_what_was_killed_between_its_row_and_its_end_has_one_row(drawn, tmp_path
     one.set_user_attr("row", config.to_json(row(rate, 0.5)))
 
     def pretended(base, setting, seed, *_, **__):
-        return trials.Trial(setting, base, Path("run"), "finished", ({"validation": {"top1_error": 0.5}},))
+        return trials.Trial(setting, base, Path("run"), "finished", ({"validation": {"top1_error": 0.5, "loss": 1.0}},))
 
     monkeypatch.setattr(plan, "trial", pretended)
     found = sweep(base, drawn, over, search=1, out=tmp_path, machine=MACHINE)
@@ -401,7 +426,7 @@ def test_what_falls_behind_the_median_is_pruned(drawn, tmp_path, monkeypatch):
     def pretended(base, setting, seed, data, runs, machine, *, stop=None, say=None):
         lines = []
         for _ in range(base.schedule.epochs):
-            lines.append({"validation": {"top1_error": setting[RATE]}})
+            lines.append({"validation": {"top1_error": setting[RATE], "loss": 1.0}})
             if stop and stop(lines):
                 break
         lasted[setting[RATE]] = len(lines)
