@@ -86,10 +86,10 @@ def _codes(bench: Bench, run: Run, queries: Pictures, stored: Pictures, seed: in
         STAGE,
         *(f"{STAGE}, {bits} {kind}" for kind in ("bits", "random projections") for bits in BITS),
     ]
-    return _kept(bench, [*_asked(bench), run.name, seed], names, compute)
+    return _kept(bench, [*_asked(bench), run.name, seed], names, compute, run)
 
 
-def _kept(bench: Bench, decides: list[Any], names: list[str], compute: Any) -> list[Way]:
+def _kept(bench: Bench, decides: list[Any], names: list[str], compute: Any, *runs: Run) -> list[Way]:
     """The ways of those names, measured once: times too are those of the first time."""
 
     def tensors() -> dict[str, Tensor]:
@@ -101,7 +101,7 @@ def _kept(bench: Bench, decides: list[Any], names: list[str], compute: Any) -> l
             "bytes": torch.tensor([way.bytes for way in ways]),
         }
 
-    kept = bench.kept("codes", decides, tensors, _VERSION)
+    kept = bench.kept("codes", decides, tensors, _VERSION, runs)
     rows = zip(names, kept["same"].numpy(), kept["seconds"].tolist(), kept["bytes"].tolist(), strict=True)
     return [Way(*row) for row in rows]
 

@@ -80,7 +80,7 @@ def _masks_of(bench: Bench, run: Run) -> dict[str, Tensor]:
                 parts.append({"labels": batch.labels, **masked(classifier.network, images, keys)})
         return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
 
-    return bench.kept("masks", [run.name, bench.prepared.fingerprint, bench.split, _MASKS], compute, _VERSION)
+    return bench.kept("masks", [run.name, bench.prepared.fingerprint, bench.split, _MASKS], compute, _VERSION, [run])
 
 
 def distance(a: Tensor, b: Tensor) -> float:

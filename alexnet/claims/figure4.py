@@ -144,7 +144,7 @@ def _indices(bench: Bench, run: Run, setting: _Setting, *, untrained: bool = Fal
         return {"indices": torch.from_numpy(nearest(own, others, _NEAREST).indices)}
 
     decides = [*_asked(bench), run.name, untrained]
-    return bench.kept("nearest-relu7", decides, compute, _VERSION)["indices"].numpy()
+    return bench.kept("nearest-relu7", decides, compute, _VERSION, [run])["indices"].numpy()
 
 
 def _distances(bench: Bench, setting: _Setting, indices: np.ndarray) -> np.ndarray:

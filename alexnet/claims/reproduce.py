@@ -16,6 +16,7 @@ from alexnet.errors import InputError
 from alexnet.experiments import pictures, result
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.experiment import Experiment, Needs
+from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine
 
 SMOKE = Budget("smoke", epochs=0.0, width=1 / 32, seeds=2)
@@ -33,9 +34,13 @@ class State:
 
 
 def states(results: Path) -> list[State]:
-    """Every experiment in the paper's order, with its result in `results` where there is one."""
-    names = {experiment.name: experiment for experiment in EXPERIMENTS}
-    return [State(each, result.read(results, name), result.smaller(results, name)) for name, each in names.items()]
+    """Every experiment in the paper's order, with its result in `results` as today's rule judges it."""
+    found = []
+    for each in EXPERIMENTS:
+        kept = result.read(results, each.name)
+        smaller = [result.judged(each, one) for one in result.smaller(results, each.name)]
+        found.append(State(each, result.judged(each, kept) if kept else None, smaller))
+    return found
 
 
 def reproduce(
@@ -55,8 +60,8 @@ def reproduce(
     """The result of the experiment `name`, written to `results`/NAME.json beside its figures.
 
     Its runs lie in `results`/runs; what was finished is not computed again, what was stopped goes on. The verdict is
-    that of the experiment's own rule. A fuller result that is there stays, and this one lies beside it
-    (`result.write`).
+    that of the experiment's own rule; not testable here where a network breaks. A fuller result
+    that is there stays, and this one lies beside it (`result.write`).
 
     Args:
         data: the prepared set, photographs or CIFAR-10 as the experiment needs.
@@ -89,7 +94,10 @@ def reproduce(
     pretrain = _pretraining(pretrain_data, place, smoke)
     bench = Bench(prepared, place / "runs", budget, machine, pretrain, say)
     begun = time.monotonic()
-    measured = experiment.measure(bench)
+    try:
+        measured = experiment.measure(bench)
+    except NotFinite as error:
+        measured = result.broken(error)
     return result.write(place, experiment, bench, measured, time.monotonic() - begun)
 
 

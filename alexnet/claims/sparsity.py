@@ -110,7 +110,7 @@ def _counted(bench: Bench, run: Run) -> dict[str, Tensor]:
         loader = Loader(bench.prepared.split(bench.split), Loading(batch=128), device, cache="none")
         return counted(Classifier.load(run.path, str(device)), loader)
 
-    return bench.kept("sparsity", [run.name, bench.prepared.fingerprint, bench.split], compute, _VERSION)
+    return bench.kept("sparsity", [run.name, bench.prepared.fingerprint, bench.split], compute, _VERSION, [run])
 
 
 def _judge(numbers: Numbers) -> Verdict:

@@ -121,7 +121,8 @@ def _circumstances(result: dict[str, Any]) -> list[str]:
         told.append(f"Budget {result['budget']['name']}: {scale(result)}.")
     trained = result.get("training_seconds", 0)
     spent = f"{_time(trained)} of training" if trained else f"{_time(result['seconds'])}"
-    told.append(f"{spent} on {result['device_name']} ({result['device']}); {_commits(result)}.")
+    where = ", ".join(result.get("device_names") or [result["device_name"]])
+    told.append(f"{spent} on {where} ({result['device']}); {_commits(result)}.")
     return [" ".join(told)]
 
 

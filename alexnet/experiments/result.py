@@ -8,9 +8,10 @@ from typing import Any
 from alexnet import config, devices, drawing, recipes
 from alexnet.errors import InputError, counted
 from alexnet.experiments.bench import Bench
-from alexnet.experiments.experiment import Experiment, Measured
+from alexnet.experiments.experiment import Experiment, Measured, Verdict
 from alexnet.files import read_json, write_json
 from alexnet.training import environment, journal
+from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Recipe
 
 _SMALLER = "smaller"
@@ -28,7 +29,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         seconds: what measuring took, this time: less where runs were kept.
     """
     numbers = json.loads(json.dumps(dict(measured.numbers), sort_keys=True))
-    verdict = experiment.judge(numbers)
+    verdict = _verdict(experiment, numbers)
     own = {"budget": config.to_json(vars(bench.budget)), "data": _data(experiment, bench)}
     stem = _stem(folder, experiment.name, own, bench.say)
     names = [f"{stem}-{name}.png" for name in measured.figures]
@@ -49,7 +50,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         "columns": [[title, list(rows[0]) if rows else []] for title, rows in measured.tables.items()],
         "figures": names,
         "shows_photographs": experiment.shows_photographs,
-        "remarks": list(measured.remarks),
+        "remarks": [*measured.remarks, *_chosen(bench)],
         **own,
         "recipes": {name: _recipe(recipe) for name, recipe in bench.used.items()},
         "seconds": round(seconds, 1),
@@ -80,12 +81,51 @@ def smaller(folder: Path, name: str) -> list[dict[str, Any]]:
     return [read_json(file) for file in sorted(folder.glob(f"{name}-{_SMALLER}-*.json"))]
 
 
+def judged(experiment: Experiment, found: Mapping[str, Any]) -> dict[str, Any]:
+    """`found`, what a result file holds, as today's rule judges its numbers; a remark tells of another verdict.
+
+    Where the numbers lack what today's rule asks for, the verdict of its day stays.
+    """
+    try:
+        today = _verdict(experiment, found["numbers"])
+    except (LookupError, TypeError):
+        note = "Judged by the rule of its day, given here: today's asks for numbers that were not kept."
+        return {**found, "remarks": [*found["remarks"], note]}
+    now = {"verdict": today.verdict, "reason": today.reason, "rule": experiment.rule}
+    if (today.verdict, experiment.rule) == (found["verdict"], found["rule"]):
+        return {**found, **now}
+    says = "the same" if today.verdict == found["verdict"] else today.verdict
+    note = f"Judged {found['verdict']} by the rule of its day; today's, given here, says {says}."
+    return {**found, **now, "remarks": [*found["remarks"], note]}
+
+
+def broken(error: NotFinite) -> Measured:
+    """What is found where a network ceased to be finite: nothing to compare."""
+    why = f"a network broke in training, so nothing was compared: {error}"
+    return Measured({"broken": why}, "a network broke in training")
+
+
 def scale(result: Mapping[str, Any]) -> str:
     """How much was computed, in words: "3 seeds, 0.075 of the epochs, 0.125 of the width"."""
     budget = result["budget"]
     shares = [f"{budget[part]:g} of the {part}" for part in ("epochs", "width") if budget[part] != 1]
     rates = [f"the best of {len(budget['rates'])} learning rates"] if budget.get("rates") else []
     return ", ".join([counted(budget["seeds"], "seed", "seeds"), *shares, *rates])
+
+
+def _verdict(experiment: Experiment, numbers: Mapping[str, Any]) -> Verdict:
+    if "broken" in numbers:
+        return Verdict("not testable here", numbers["broken"])
+    return experiment.judge(numbers)
+
+
+def _chosen(bench: Bench) -> list[str]:
+    """The remark of rates that were chosen on the images that errors are of."""
+    if not bench.tuned or bench.split != "val":
+        return []
+    return [
+        "Learning rates were chosen on the validation images, which errors are of too: elsewhere they may be higher."
+    ]
 
 
 def _stem(folder: Path, name: str, own: Mapping[str, Any], say: Callable[[str], object]) -> str:
@@ -160,10 +200,12 @@ def _environment(bench: Bench) -> dict[str, Any]:
     here = environment.describe(bench.machine, devices.choose(bench.machine.devices[0]))
     session = max(sessions, key=lambda s: str(s["started"])) if sessions else here
     commits = {str(session["commit"]) for each in every for session in each}
+    names = {str(each["device_name"]) for run in every for each in run if "device_name" in each}
     where = {name: session[name] for name in ("started", "python", "packages", "device", "device_name")}
     return {
         "commit": here["commit"],
         "run_commits": sorted(commits),
         "kept_commits": sorted(bench.measured_by),
+        "device_names": sorted(names or {str(session["device_name"])}),
         **where,
     }

@@ -43,7 +43,10 @@ def measured(bench: Bench, rival: Rival, share: float = 1.0) -> Rivalled | str:
     per_class = _per_class(bench, share)
     pipeline = _coarse(rival) if bench.budget.name == "smoke" else pipelines.named(rival)
     decides = [rival, config.to_json(pipeline), per_class, bench.prepared.fingerprint, bench.split]
-    kept = bench.kept(rival, decides, lambda: _compute(bench, rival, pipeline, per_class), _VERSIONS[rival])
+    try:
+        kept = bench.kept(rival, decides, lambda: _compute(bench, rival, pipeline, per_class), _VERSIONS[rival])
+    except InputError as error:  # a disk too small, told of after networks were trained, which stay in the table
+        return str(error)
     return Rivalled(kept["top1_errors"], float(kept["top5_error"]), int(kept["images"]))
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from alexnet import claims, cli, experiments
 from alexnet.claims import catalogue, reproduce
 from alexnet.errors import InputError
-from alexnet.experiments import pictures
+from alexnet.experiments import pictures, result
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.experiment import Experiment, Measured, Verdict
+from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine
 
 EXPERIMENTS = catalogue.EXPERIMENTS
@@ -118,6 +120,34 @@ def refused(dir):
 def test_the_state_of_each_is_its_result(tmp_path):
     assert [state.experiment.name for state in reproduce.states(tmp_path)] == NAMES
     assert {state.result for state in reproduce.states(tmp_path)} == {None}
+
+
+def test_a_network_that_breaks_makes_the_claim_not_testable_here(monkeypatch, tmp_path):
+    def breaks(_):
+        raise NotFinite("norm-0: the loss is not finite at conv1.")
+
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (replace(fake("nothing"), measure=breaks),))
+    found = reproduce.reproduce("fake", results=tmp_path, machine=Machine(devices=("cpu",)))
+    assert found["verdict"] == "not testable here"
+    assert found["reason"].endswith("norm-0: the loss is not finite at conv1.")
+    (state,) = reproduce.states(tmp_path)
+    assert (state.result["verdict"], state.result["reason"]) == (found["verdict"], found["reason"])
+    assert state.result["remarks"] == []
+
+
+def test_each_kept_result_has_the_verdict_of_todays_rule_or_the_page_tells():
+    files = sorted((Path(__file__).parents[2] / "results" / "experiments").glob("*.json"))
+    if not files:
+        pytest.skip("no results are kept here")
+    rules = {experiment.name: experiment for experiment in EXPERIMENTS}
+    for file in files:
+        stored = json.loads(file.read_text())
+        if stored.get("experiment") not in rules:
+            continue
+        experiment = rules[stored["experiment"]]
+        shown = result.judged(experiment, stored)
+        told = any("by the rule of its day" in remark for remark in shown["remarks"])
+        assert told or (shown["verdict"], shown["rule"]) == (stored["verdict"], experiment.rule), file.name
 
 
 @pytest.mark.slow

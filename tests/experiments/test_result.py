@@ -70,6 +70,7 @@ def test_time_and_machine_are_those_of_the_runs_however_late_it_is_judged(tmp_pa
         (run / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         used[name] = Budget("half", width=0.5).shrink(recipes.named(name))
     found = written(tmp_path, Measured({"difference": 1}, ""), used)
+    assert found["device_names"] == ["CPU", "CUDA:0"]
     assert found["training_seconds"] == 7
     assert (found["device"], found["device_name"]) == ("cpu", "CPU")
     assert (found["commit"], found["run_commits"]) == ("now+changes", ["abc0", "abc1", "first"])
@@ -153,3 +154,29 @@ def test_what_is_no_result_is_refused(tmp_path):
     write_json(tmp_path / "mine.json", {"experiment": "another"})
     with pytest.raises(InputError, match="not the result of mine; `alexnet reproduce mine` writes it anew"):
         result.read(tmp_path, "mine")
+
+
+def test_an_old_verdict_is_shown_as_todays_rule_judges_it_and_told_of(tmp_path):
+    written(tmp_path, Measured({"difference": 1}, "", remarks=("first",)))
+    found = result.read(tmp_path, "mine")
+    assert result.judged(experiment(), found) == found
+    stricter = replace(
+        experiment(), rule="above 2", judge=lambda n: Verdict("not reproduced", f"{n['difference']} < 2")
+    )
+    today = result.judged(stricter, found)
+    assert (today["verdict"], today["reason"], today["rule"]) == ("not reproduced", "1 < 2", "above 2")
+    told = "Judged reproduced by the rule of its day; today's, given here, says not reproduced."
+    assert today["remarks"] == ["first", told]
+    assert result.judged(replace(experiment(), rule="> 0"), found)["remarks"][-1].endswith("says the same.")
+    other = replace(experiment(), rule="another", judge=lambda n: Verdict("reproduced", n["absent"]))
+    kept = result.judged(other, found)
+    assert (kept["verdict"], kept["reason"], kept["rule"]) == ("reproduced", "1", "above 0")
+    assert kept["remarks"][-1].startswith("Judged by the rule of its day, given here")
+
+
+def test_rates_chosen_on_the_images_that_errors_are_of_are_told_of(tmp_path):
+    for tuned, split, count in ((True, "val", 1), (True, "test", 0), (False, "val", 0)):
+        bench = Bench(tmp_path, tmp_path / "runs", BUDGET, tuned=tuned)
+        bench.__dict__["prepared"] = SimpleNamespace(counts={split: 1})
+        found = result.write(tmp_path, experiment(), bench, Measured({"difference": 1}, ""), 1.0)
+        assert len(found["remarks"]) == count
