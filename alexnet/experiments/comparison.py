@@ -58,12 +58,15 @@ class Difference:
         return f"{100 * self.mean:+.1f} ± {f'{100 * self.standard_error:.1f}' if known else 'unknown'} points"
 
     def seeds_for(self, smallest: float) -> int | None:
-        """About how many seeds would tell an effect of `smallest` from none on these images; None where none would."""
+        """About how many seeds make the interval too short to hold both 0 and `smallest`; None where none would.
+
+        The images stay these, and their part of the interval with them.
+        """
         if not math.isfinite(self.of_seeds) or self.seeds < 2:
             return None
         one, per_seed = self.of_seeds * math.sqrt(self.seeds), self.freedom / (self.seeds - 1)
         reaches = ((n, _reach(one / math.sqrt(n), self.of_images, per_seed * (n - 1))) for n in range(2, _MOST))
-        return next((n for n, reach in reaches if reach <= smallest), None)
+        return next((n for n, reach in reaches if 2 * reach <= smallest), None)
 
     def to_json(self) -> dict[str, Any]:
         """The difference with its interval, by name; what is not finite is None."""
@@ -198,7 +201,7 @@ def helps(
         shown = f"{what}: {mean} {saved} saved ({of})"
         return Verdict("not testable here", f"{shown}; one run of each cannot tell what is left to chance.")
     needed = found.seeds_for(smallest)
-    way = f"takes about {needed} seeds" if needed else "takes more images than these, whatever the seeds"
+    way = f"takes about {max(needed, found.seeds + 1)} seeds" if needed else "takes more images than these, whatever the seeds"
     return Verdict("not testable here", f"{shown}; to tell {least} {way}.")
 
 

@@ -148,9 +148,9 @@ def test_one_run_of_each_of_two_networks_decides_nothing(smallest):
     assert helps(paired(wrong, right), 0.01, "norm").verdict == "reproduced", "one network seen in two ways"
 
 
-@pytest.mark.parametrize("of_images", [0.0, 0.001])
+@pytest.mark.parametrize("of_images", [0.0, 0.0005])
 @pytest.mark.parametrize("smallest", [0.004, 0.01, 0.03])
-def test_so_many_seeds_would_tell_and_one_less_would_not(of_images, smallest):
+def test_so_many_seeds_leave_no_room_for_both_and_one_less_does(of_images, smallest):
     found = replace(of_values([0.31, 0.29, 0.33], [0.30, 0.30, 0.28]), of_images=of_images)
     needed = found.seeds_for(smallest)
 
@@ -158,7 +158,15 @@ def test_so_many_seeds_would_tell_and_one_less_would_not(of_images, smallest):
         of_seeds = found.of_seeds * math.sqrt(3 / seeds)
         return Difference(0, of_seeds, of_images, found.freedom * (seeds - 1) / 2, seeds, 0).reach
 
-    assert reach(needed) <= smallest < reach(needed - 1)
+    assert 2 * reach(needed) <= smallest < 2 * reach(needed - 1)
+
+
+def test_what_is_asked_for_is_never_what_there_is():
+    """The interval lies above 0 and around the smallest effect: seeds enough to tell it from none were not enough."""
+    found = Difference(0.009, 0.0002, 0.0, 4, 3, 100)
+    assert found.low > 0
+    assert found.seeds_for(0.0092) < 4
+    assert "takes about 4 seeds" in helps(found, 0.0092, "norm").reason
 
 
 def test_more_seeds_do_not_tell_what_the_images_cannot():
