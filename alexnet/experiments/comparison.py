@@ -201,7 +201,9 @@ def helps(
         shown = f"{what}: {mean} {saved} saved ({of})"
         return Verdict("not testable here", f"{shown}; one run of each cannot tell what is left to chance.")
     needed = found.seeds_for(smallest)
-    way = f"takes about {max(needed, found.seeds + 1)} seeds" if needed else "takes more images than these, whatever the seeds"
+    way = "takes more images than these, whatever the seeds"
+    if needed:
+        way = f"takes about {max(needed, found.seeds + 1)} seeds"
     return Verdict("not testable here", f"{shown}; to tell {least} {way}.")
 
 
