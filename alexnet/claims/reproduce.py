@@ -31,6 +31,8 @@ class State:
     """Its result file, or None."""
     smaller: Sequence[dict[str, Any]] = ()
     """Results of less that lie beside it."""
+    on_other_sets: Sequence[dict[str, Any]] = ()
+    """Results on other sets."""
 
 
 def states(results: Path) -> list[State]:
@@ -38,8 +40,11 @@ def states(results: Path) -> list[State]:
     found = []
     for each in EXPERIMENTS:
         kept = result.read(results, each.name)
-        smaller = [result.judged(each, one) for one in result.smaller(results, each.name)]
-        found.append(State(each, result.judged(each, kept) if kept else None, smaller))
+        smaller, others = (
+            [result.judged(each, one) for one in of(results, each.name)]
+            for of in (result.smaller, result.on_other_sets)
+        )
+        found.append(State(each, result.judged(each, kept) if kept else None, smaller, others))
     return found
 
 
@@ -57,11 +62,11 @@ def reproduce(
     machine: Machine | None = None,
     say: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """The result of the experiment `name`, written to `results`/NAME.json beside its figures.
+    """The result of the experiment `name`, written to `results`/NAME.json beside its figures (`result.write`).
 
     Its runs lie in `results`/runs; what was finished is not computed again, what was stopped goes on. The verdict is
-    that of the experiment's own rule; not testable here where a network breaks. A fuller result
-    that is there stays, and this one lies beside it (`result.write`).
+    that of the experiment's own rule; not testable here where a network breaks. A fuller result that is there stays,
+    and this one lies beside it.
 
     Args:
         data: the prepared set, photographs or CIFAR-10 as the experiment needs.

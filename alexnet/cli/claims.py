@@ -45,9 +45,9 @@ def reproduce(arguments: list[str]) -> int:
         Examples: `alexnet reproduce`, `alexnet reproduce figure1 --data cifar10`, `alexnet reproduce all --smoke`.
         What was finished is not computed again. A result replaces the one in --results unless that is fuller, with
         more seeds, epochs, width, training images or other sets: then it is put beside it, as NAME-smaller-..., and
-        --write leaves it out. The exit code is 0 whatever the verdict; with `all`, an experiment that fails is told
-        of, the others go on, and the exit code is 1. Stopped by a signal, all is saved, and the exit code is 128 and
-        its number, as of `train`.
+        --write leaves it out. Of another set than the one there it is put beside it, as NAME-on-SET. The exit code is
+        0 whatever the verdict; with `all`, an experiment that fails is told of, the others go on, and the exit code is
+        1. Stopped by a signal, all is saved, and the exit code is 128 and its number, as of `train`.
 
         Args:
             name: an experiment from the list, or `all`: every one that the data serve.
@@ -125,8 +125,8 @@ def _list(found: list[State], write: Path | None, results: Path, *, details: boo
         line = _line(state)
         print(f"{line['name']:<22}{line['section']:<20}{_brief(state.result)}")
         if details:
-            for smaller in state.smaller:
-                print(f"{'':<42}beside it: {_brief(smaller)}")
+            for beside in (*state.on_other_sets, *state.smaller):
+                print(f"{'':<42}beside it: {_brief(beside)}")
             print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
             print(f"{'':<22}cost: {line['cost']}")
     if not details:
@@ -135,7 +135,8 @@ def _list(found: list[State], write: Path | None, results: Path, *, details: boo
 
 def _write(file: Path, found: list[State], results: Path) -> None:
     waiting = [state.experiment.name for state in found if not state.result]
-    page.write(file, [state.result for state in found if state.result], results, waiting)
+    told = [each for state in found if state.result for each in (state.result, *state.on_other_sets)]
+    page.write(file, told, results, waiting)
 
 
 def _brief(found: dict[str, Any] | None) -> str:
@@ -161,6 +162,7 @@ def _line(state: State) -> dict[str, Any]:
         "scale": result.scale(found) if found else None,
         "data": found["data"]["name"] if found.get("data") else None,
         "smaller": [_brief(each) for each in state.smaller],
+        "on_other_sets": [_brief(each) for each in state.on_other_sets],
     }
 
 
@@ -174,4 +176,4 @@ def _tell(found: dict[str, Any], *, json: bool, kept: Path | None = None) -> Non
         print(f"  rule     {found['rule']}")
     print(f"  verdict  {found['verdict']}: {found['reason']}")
     if kept:
-        print(f"  kept in  {kept / found['experiment']}.json, with its figures and runs")
+        print(f"  kept in  {kept / found['file']}, with its figures and runs")

@@ -41,7 +41,7 @@ def write(page: Path, results: Sequence[dict[str, Any]], figures: Path, waiting:
 def _overview(results: Sequence[dict[str, Any]], waiting: Sequence[str]) -> list[str]:
     rows = [
         {
-            "claim": f"[{result['claim']}](#{result['experiment']})",
+            "claim": f"[{result['claim']}](#{_title(result).replace(' ', '-').lower()})",
             "section": result["section"],
             "paper": result["paper"],
             "ours": result["ours"],
@@ -50,12 +50,21 @@ def _overview(results: Sequence[dict[str, Any]], waiting: Sequence[str]) -> list
         }
         for result in results
     ]
-    counts = Counter(result["verdict"] for result in results)
+    first = [result for result in results if _title(result) == result["experiment"]]
+    counts = Counter(result["verdict"] for result in first)
     told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    parts = [f"{counted(len(results), 'claim')}: {told}." if results else "No claim has been measured."]
+    parts = [f"{counted(len(first), 'claim')}: {told}." if first else "No claim has been measured."]
+    others = len(results) - len(first)
+    parts += [f"On other sets: {counted(others, 'result')} more, not counted here."] if others else []
     parts += [f"Not run yet: {', '.join(waiting)}."] if waiting else []
     parts += ["A budget's shares are of the recipes' epochs and of their kernels and units."] if results else []
     return [" ".join(parts), *([_table(list(rows[0]), rows)] if rows else [])]
+
+
+def _title(result: dict[str, Any]) -> str:
+    """The experiment's name, and the set's where another set has the name alone."""
+    name: str = result["experiment"]
+    return name if result.get("file", f"{name}.json") == f"{name}.json" else f"{name} on {result['data']['name']}"
 
 
 def _of(result: dict[str, Any]) -> str:
@@ -74,7 +83,7 @@ def _section(result: dict[str, Any], figures: Path, linked: Path) -> str:
         f"The rule, fixed beforehand: {result['rule']}",
         f"The command: {_command(result)}",
     ]
-    parts = [f"### {result['experiment']}", f"Section {result['section']}. {result['claim']}", _list(said)]
+    parts = [f"### {_title(result)}", f"Section {result['section']}. {result['claim']}", _list(said)]
     parts += _figures(result, figures, linked)
     folded = []
     for title, columns in result.get("columns") or _columns(result["tables"]):

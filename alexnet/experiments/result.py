@@ -14,16 +14,15 @@ from alexnet.training import environment, journal
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Recipe
 
-_SMALLER = "smaller"
+_SMALLER, _ON = "-smaller-", "-on-"
 
 
 def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured, seconds: float) -> dict[str, Any]:
-    """The result, which now lies in `folder`/NAME.json beside its figures.
+    """The result, which now lies in `folder`/NAME.json, or NAME-on-SET.json where that is of another set, with figures.
 
-    A fuller result there is not replaced: one with more seeds, epochs, width, rates, training images or other
-    sets. Then this
-    one lies beside it in NAME-smaller-SET-SCALE.json, which `bench.say` is told. The rule judges the numbers as they
-    stand in the file, so that anyone can judge the file again.
+    A fuller result there is not replaced: one with more seeds, epochs, width, rates, training images or other sets
+    beside its own. Then this one lies beside it in NAME-smaller-SCALE.json. `bench.say` is told of either. The rule
+    judges the numbers as they stand in the file, so that anyone can judge the file again.
 
     Args:
         seconds: what measuring took, this time: less where runs were kept.
@@ -37,6 +36,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         drawing.save(figure, folder / name)
     result = {
         "experiment": experiment.name,
+        "file": f"{stem}.json",
         "section": experiment.section,
         "claim": experiment.claim,
         "paper": experiment.paper,
@@ -78,7 +78,13 @@ def read(folder: Path, name: str) -> dict[str, Any] | None:
 
 def smaller(folder: Path, name: str) -> list[dict[str, Any]]:
     """The results of the experiment `name` that lie beside a fuller one, by their files' names."""
-    return [read_json(file) for file in sorted(folder.glob(f"{name}-{_SMALLER}-*.json"))]
+    files = [*folder.glob(f"{name}{_SMALLER}*.json"), *folder.glob(f"{name}{_ON}*{_SMALLER}*.json")]
+    return [read_json(file) for file in sorted(files)]
+
+
+def on_other_sets(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The fullest results of the experiment `name` on other sets than that of NAME.json, by their files' names."""
+    return [read_json(file) for file in sorted(folder.glob(f"{name}{_ON}*.json")) if _SMALLER not in file.name]
 
 
 def judged(experiment: Experiment, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,21 +135,34 @@ def _chosen(bench: Bench) -> list[str]:
 
 
 def _stem(folder: Path, name: str, own: Mapping[str, Any], say: Callable[[str], object]) -> str:
-    """The name of the result's file without suffix: the experiment's, or a longer one beside a fuller result."""
-    try:
-        there = read(folder, name)
-    except InputError:
-        return name
+    """The name of the result's file without suffix: the experiment's, or a longer one beside what is there."""
+    there = _there(folder, name)
     if there is None or own["data"] is None:
         return name
+    stem = name
+    if (theirs := there["data"]["name"]) != own["data"]["name"]:
+        stem = f"{name}{_ON}{own['data']['name']}"
+        say(f"{folder / name}.json is of {theirs} and stays; of {own['data']['name']} it is {stem}.json.")
+        if (there := _there(folder, stem)) is None:
+            return stem
     pairs = zip(_extent(own).items(), _extent(there).values(), strict=True)
     less = [f"{ours:g} instead of {theirs:g} {what}" for (what, ours), theirs in pairs if ours < theirs]
     if not less:
-        return name
+        return stem
     words = scale(own).replace(", ", "-").replace(" of the ", "-").replace(" ", "-")
-    stem = f"{name}-{_SMALLER}-{own['data']['name']}-{words}"
-    say(f"{folder / name}.json is fuller and stays ({', '.join(less)} here); this result is in {stem}.json.")
-    return stem
+    beside = f"{stem}{_SMALLER}{words}"
+    say(f"{folder / stem}.json is fuller and stays ({', '.join(less)} here); this result is in {beside}.json.")
+    return beside
+
+
+def _there(folder: Path, stem: str) -> dict[str, Any] | None:
+    """The result in a file, or None where there is none or something else."""
+    path = folder / f"{stem}.json"
+    try:
+        found = read_json(path) if path.is_file() else None
+    except InputError:
+        return None
+    return found if isinstance(found, dict) and "experiment" in found else None
 
 
 def _extent(result: Mapping[str, Any]) -> dict[str, float]:

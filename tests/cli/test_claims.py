@@ -22,7 +22,15 @@ def result(name):
     machine = {"device": "cpu", "device_name": "a processor", "commit": "abc", "seconds": 1.0}
     parts = {"tables": {}, "figures": [], "remarks": [], "recipes": {}, "data": None}
     budget = {"name": "full", "epochs": 1.0, "width": 1.0, "seeds": 3}
-    return {"experiment": name, "verdict": "reproduced", "budget": budget, **words, **machine, **parts}
+    return {
+        "experiment": name,
+        "file": f"{name}.json",
+        "verdict": "reproduced",
+        "budget": budget,
+        **words,
+        **machine,
+        **parts,
+    }
 
 
 FAILURES = {
@@ -78,7 +86,7 @@ def test_the_list_as_json(tmp_path, capsys):
         "budget",
         "scale",
         "data",
-    } | {"smaller"}
+    } | {"smaller", "on_other_sets"}
     assert {(entry["state"], entry["budget"], entry["data"]) for entry in listed} == {("not run", None, None)}
 
 

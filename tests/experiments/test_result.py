@@ -82,10 +82,10 @@ def test_time_and_machine_are_those_of_the_runs_however_late_it_is_judged(tmp_pa
 def several(tmp_path):
     """Writes a result of so much of a set of so many images and tells what was said."""
 
-    def write(value, seeds=3, epochs=1.0, width=1.0, train=100, elsewhere=()):
+    def write(value, seeds=3, epochs=1.0, width=1.0, train=100, elsewhere=(), name="set"):
         said = []
         budget = Budget("chosen", epochs, width, seeds)
-        bench = Bench(tmp_path / "set", tmp_path / "runs", budget, say=said.append, elsewhere=set(elsewhere))
+        bench = Bench(tmp_path / name, tmp_path / "runs", budget, say=said.append, elsewhere=set(elsewhere))
         classes, counts = [None] * 2, {"train": train}
         prepared = {"path": bench.data, "fingerprint": "f", "counts": counts, "classes": classes}
         bench.__dict__["prepared"] = SimpleNamespace(**prepared)
@@ -99,11 +99,11 @@ def several(tmp_path):
 @pytest.mark.parametrize(
     ("less", "words", "file"),
     [
-        ({"seeds": 1}, "1 instead of 3 seed(s) here", "mine-smaller-set-1-seed"),
-        ({"epochs": 0.5}, "0.5 instead of 1 of the epochs here", "mine-smaller-set-3-seeds-0.5-epochs"),
-        ({"width": 1 / 8, "seeds": 5}, "0.125 instead of 1 of the width", "mine-smaller-set-5-seeds-0.125-width"),
-        ({"train": 99}, "99 instead of 100 training images", "mine-smaller-set-3-seeds"),
-        ({"elsewhere": ()}, "0 instead of 1 other set(s)", "mine-smaller-set-3-seeds"),
+        ({"seeds": 1}, "1 instead of 3 seed(s) here", "mine-smaller-1-seed"),
+        ({"epochs": 0.5}, "0.5 instead of 1 of the epochs here", "mine-smaller-3-seeds-0.5-epochs"),
+        ({"width": 1 / 8, "seeds": 5}, "0.125 instead of 1 of the width", "mine-smaller-5-seeds-0.125-width"),
+        ({"train": 99}, "99 instead of 100 training images", "mine-smaller-3-seeds"),
+        ({"elsewhere": ()}, "0 instead of 1 other set(s)", "mine-smaller-3-seeds"),
     ],
 )
 def test_a_fuller_result_stays_and_a_smaller_one_lies_beside_it(several, tmp_path, less, words, file):
@@ -118,6 +118,20 @@ def test_a_fuller_result_stays_and_a_smaller_one_lies_beside_it(several, tmp_pat
     assert second["figures"] == [f"{file}-errors.png"]
     assert (tmp_path / "mine-errors.png").is_file()
     assert (tmp_path / f"{file}-errors.png").is_file()
+
+
+def test_another_set_has_a_result_of_its_own(several, tmp_path):
+    several(1)
+    fuller, said = several(2, name="other", seeds=9, train=900)
+    assert said == [f"{tmp_path / 'mine'}.json is of set and stays; of other it is mine-on-other.json."]
+    assert fuller["file"] == "mine-on-other.json"
+    less, said = several(3, name="other", seeds=8, train=900)
+    assert said[1].endswith("this result is in mine-on-other-smaller-8-seeds.json.")
+    assert several(4, name="other", seeds=9, train=900)[0]["file"] == "mine-on-other.json"
+    assert result.read(tmp_path, "mine")["numbers"]["difference"] == 1
+    assert [found["numbers"]["difference"] for found in result.on_other_sets(tmp_path, "mine")] == [4]
+    assert result.smaller(tmp_path, "mine") == [less]
+    assert (tmp_path / "mine-on-other-errors.png").is_file()
 
 
 @pytest.mark.parametrize("more", [{}, {"seeds": 5}, {"train": 200, "epochs": 2.0}, {"elsewhere": ("more",)}])
