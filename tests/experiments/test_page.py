@@ -100,6 +100,15 @@ def written(marked, *results, waiting=()):
     return marked.read_text()
 
 
+def test_a_result_on_another_set_has_a_section_and_is_not_counted_as_a_claim(marked):
+    there = {"name": "Moths", "counts": {"train": 9}, "classes": 2, "split": "val"}
+    text = written(marked, result(), result(file="norm-on-Moths.json", data=there, verdict="reproduced"))
+    assert "1 claim: 1 not testable here. On other sets: 1 result more, not counted here." in text
+    assert "| [The norm helps.](#norm-on-moths) |" in text
+    assert "### norm\n" in text
+    assert "### norm on Moths\n" in text
+
+
 def test_the_first_of_what_was_trained_is_nearest_to_the_others_whatever_it_changes(marked):
     """Three recipes of one change each to the middle one, which itself changes most in its named recipe."""
     used = {name: whole_entry() for name in "abcd"}
