@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 from alexnet import recipes
+from alexnet.data.shards import PreparedSet
 from alexnet.experiments.bench import Bench
+from alexnet.experiments.comparison import guessing, unlearnt
 from alexnet.model.alexnet import AlexNetConfig
+from alexnet.training.finished import epochs
 from alexnet.training.recipe import Recipe
 from alexnet.training.run import Run
 
@@ -47,6 +50,26 @@ def finetuned(bench: Bench, seed: int = 0, share: float = 1.0) -> Run:
 
     The sixth convolution stays; the last layer is new where the classes differ.
     """
+    start = pretrained(bench, seed).path / "weights.safetensors"
+    return bench.train(finetuning(bench.base, share), seed, start=start)
+
+
+def pretrained(bench: Bench, seed: int = 0) -> Run:
+    """The run on `bench.pretrain`, with the sixth convolution."""
     assert bench.pretrain is not None
-    pretrained = bench.train(six_convs(bench.base), seed, data=bench.pretrain)
-    return bench.train(finetuning(bench.base, share), seed, start=pretrained.path / "weights.safetensors")
+    return bench.train(six_convs(bench.base), seed, data=bench.pretrain)
+
+
+def untaught(bench: Bench, seed: int = 0) -> str | None:
+    """Why fine-tuning tells nothing of pretraining: that taught nothing of its own set. None where it did.
+
+    By the validation error there; without such a split by the training error.
+    """
+    assert bench.pretrain is not None
+    prepared = PreparedSet.open(bench.pretrain)
+    split = "val" if prepared.counts.get("val") else "train"
+    last = epochs(pretrained(bench, seed).path)[-1]
+    error = float((last["validation"] or last["training"])["top1_error"])
+    chance = guessing(prepared.split(split).labels)
+    nothing = unlearnt(error, chance, f"pretrained on {bench.pretrain.name}, the network")
+    return nothing.reason.rstrip(".") if nothing else None

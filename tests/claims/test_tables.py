@@ -1,5 +1,6 @@
 """Tables 1 and 2: gaps against loops, the rule's three verdicts, the rows that are missing, whole runs."""
 
+import json
 import math
 import statistics
 from dataclasses import replace
@@ -132,6 +133,26 @@ def test_fine_tuning_has_the_authors_rates_relative_to_the_base():
     assert {name for name, _, _ in config.difference(base, pretraining.six_convs(base))} == {"model.conv6"}
 
 
+@pytest.mark.parametrize(
+    ("validation", "training", "nothing"), [(0.9, 0.1, True), (0.5, 0.9, False), (None, 0.9, True), (None, 0.1, False)]
+)
+def test_pretraining_that_taught_nothing_of_its_own_set_is_told_of(
+    tmp_path, monkeypatch, validation, training, nothing
+):
+    told = {"event": "epoch", "training": {"top1_error": training}}
+    told["validation"] = None if validation is None else {"top1_error": validation}
+    (tmp_path / "journal.jsonl").write_text(f"{json.dumps(told)}\n")
+    split = "train" if validation is None else "val"
+    monkeypatch.setattr(pretraining.PreparedSet, "open", lambda path: FakeSet(9, **{split: 9}))
+    base = recipes.named("imagenette")
+    run = SimpleNamespace(path=tmp_path)
+    bench = SimpleNamespace(pretrain=tmp_path / "moths", base=base, train=lambda recipe, seed, data: run)
+    why = pretraining.untaught(bench)
+    assert (why is not None) == nothing
+    if why:
+        assert why.startswith("pretrained on moths, the network errs on 0.900")
+
+
 def test_a_share_takes_as_many_steps():
     base = recipes.named("imagenette")
     eighth = pretraining.with_share(base, 1 / 8)
@@ -148,8 +169,8 @@ def test_a_share_takes_as_many_steps():
 class FakeSet:
     classes = tuple("abcdefghij")
 
-    def __init__(self, train):
-        self.counts = {"train": train}
+    def __init__(self, train, **others):
+        self.counts = {"train": train, **others}
 
     def split(self, name):
         return SimpleNamespace(labels=np.arange(IMAGES) % 10)
