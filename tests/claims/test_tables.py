@@ -136,14 +136,12 @@ def test_fine_tuning_has_the_authors_rates_relative_to_the_base():
 @pytest.mark.parametrize(
     ("validation", "training", "nothing"), [(0.9, 0.1, True), (0.5, 0.9, False), (None, 0.9, True), (None, 0.1, False)]
 )
-def test_pretraining_that_taught_nothing_of_its_own_set_is_told_of(
-    tmp_path, monkeypatch, validation, training, nothing
-):
+def test_pretraining_that_taught_nothing_is_told_of(tmp_path, monkeypatch, validation, training, nothing):
     told = {"event": "epoch", "training": {"top1_error": training}}
     told["validation"] = None if validation is None else {"top1_error": validation}
     (tmp_path / "journal.jsonl").write_text(f"{json.dumps(told)}\n")
-    split = "train" if validation is None else "val"
-    monkeypatch.setattr(pretraining.PreparedSet, "open", lambda path: FakeSet(9, **{split: 9}))
+    others = {} if validation is None else {"val": 9}
+    monkeypatch.setattr(pretraining.PreparedSet, "open", lambda path: FakeSet(9, **others))
     base = recipes.named("imagenette")
     run = SimpleNamespace(path=tmp_path)
     bench = SimpleNamespace(pretrain=tmp_path / "moths", base=base, train=lambda recipe, seed, data: run)
