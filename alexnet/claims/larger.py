@@ -36,7 +36,8 @@ def _more_data(bench: Bench) -> Measured:
     count, classes = bench.prepared.counts["train"], len(bench.prepared.classes)
     remarks = [
         f"{count:,} training photographs of {classes} classes, the same share of each. Every network takes as many "
-        "steps as on all of them, so that each is trained to its end; the mean image is that of the whole set. The "
+        "steps as on all of them (where these are few, more photographs teach no more); the mean image is that of the "
+        "whole set. The "
         "Fisher vectors are fitted to as many images of each class, drawn on their own.",
         *crossings({name: _means(line) for name, line in lines.items()}),
     ]
