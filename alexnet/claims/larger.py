@@ -37,8 +37,7 @@ def _more_data(bench: Bench) -> Measured:
     remarks = [
         f"{count:,} training photographs of {classes} classes, the same share of each. Every network takes as many "
         "steps as on all of them (where these are few, more photographs teach no more); the mean image is that of the "
-        "whole set. The "
-        "Fisher vectors are fitted to as many images of each class, drawn on their own.",
+        "whole set. The Fisher vectors are fitted to as many images of each class, drawn on their own.",
         *crossings({name: _means(line) for name, line in lines.items()}),
     ]
     fewer = {share: fisher[share] for share in _SHARES if rivals.capped(bench, share)}
