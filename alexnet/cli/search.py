@@ -242,7 +242,9 @@ def _tell(result: Similarity, out: Path | None) -> None:
         table.add_row(escape(pair["one"]), escape(pair["other"]), *shown)
     terminal.console().print(table)
     for name, kind in result.measured.items():
-        terminal.note(f"{name} was taken for {kind}")
+        terminal.note(f"{name}: taken for {kind}")
+    for sentence in result.absent:
+        terminal.note(sentence)
     terminal.note(f"{result.images:,} images" + (f"; {out}" if out else "; --out FOLDER writes figure and matrices"))
 
 

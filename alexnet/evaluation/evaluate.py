@@ -252,9 +252,11 @@ def joined(classifier: Classifier, classes: Sequence[ClassName] | None) -> Tenso
 
 def require_size(classifier: Classifier, size: int) -> None:
     """Nothing where a set's images, `size` wide, are as large as the classifier's; else raises InputError."""
-    if classifier.size != size:
+    own = classifier.size
+    if own != size:
         raise InputError(
-            f"the set's images are {size}×{size} and the classifier was trained on {classifier.size}×{classifier.size}."
+            f"the set's images are {size}×{size} and the classifier was trained on {own}×{own}: prepare the pictures "
+            f"with --size {own}."
         )
 
 

@@ -58,15 +58,20 @@ class Difference:
         return f"{100 * self.mean:+.1f} ± {f'{100 * self.standard_error:.1f}' if known else 'unknown'} points"
 
     def seeds_for(self, smallest: float) -> int | None:
-        """About how many seeds make the interval too short to hold both 0 and `smallest`; None where none would.
+        """About how many seeds would decide about `smallest`, were this the mean; None where 10,000 would not.
 
         The images stay these, and their part of the interval with them.
         """
         if not math.isfinite(self.of_seeds) or self.seeds < 2:
             return None
         one, per_seed = self.of_seeds * math.sqrt(self.seeds), self.freedom / (self.seeds - 1)
+        room = self.room(smallest)
         reaches = ((n, _reach(one / math.sqrt(n), self.of_images, per_seed * (n - 1))) for n in range(2, _MOST))
-        return next((n for n, reach in reaches if 2 * reach <= smallest), None)
+        return next((n for n, reach in reaches if reach < room), None)
+
+    def room(self, smallest: float) -> float:
+        """How far the interval may reach for `helps` to decide: to 0 from above, or to `smallest` from below it."""
+        return self.mean if self.mean >= smallest else smallest - self.mean
 
     def to_json(self) -> dict[str, Any]:
         """The difference with its interval, by name; what is not finite is None."""
@@ -121,7 +126,8 @@ def of_values(without: Sequence[float], with_: Sequence[float], images: int = 0)
     sides = (torch.tensor(list(values), dtype=torch.float64)[:, None] for values in (without, with_))
     bare, full = sides
     found = _difference([(bare, full)], (False, False))
-    return Difference(found.mean, found.of_seeds, 0.0, found.freedom, found.seeds, images)
+    # Numbers that are all equal, as where they are coarse, do not tell that others would be.
+    return Difference(found.mean, found.of_seeds or math.inf, 0.0, found.freedom, found.seeds, images)
 
 
 def _difference(parts: Sequence[tuple[Tensor, Tensor]], fixed: tuple[bool, bool]) -> Difference:
@@ -200,11 +206,13 @@ def helps(
     if not math.isfinite(found.standard_error):
         shown = f"{what}: {mean} {saved} saved ({of})"
         return Verdict("not testable here", f"{shown}; one run of each cannot tell what is left to chance.")
-    needed = found.seeds_for(smallest)
-    way = "takes more images than these, whatever the seeds"
-    if needed:
+    if needed := found.seeds_for(smallest):
         way = f"takes about {max(needed, found.seeds + 1)} seeds"
-    return Verdict("not testable here", f"{shown}; to tell {least} {way}.")
+    elif _SURE * found.of_images >= found.room(smallest):
+        way = "takes more images than these"
+    else:
+        way = f"takes more than {_MOST:,} seeds"
+    return Verdict("not testable here", f"{shown}; to decide about {least}, were this the mean, {way}.")
 
 
 def guessing(labels: np.ndarray | Tensor) -> float:

@@ -15,9 +15,6 @@ from alexnet.files import write_bytes
 BEGIN, END = "<!-- experiments: begin, written by `alexnet reproduce --write` -->", "<!-- experiments: end -->"
 
 
-_LONG = 12  # rows: longer tables are folded
-
-
 def write(page: Path, results: Sequence[dict[str, Any]], figures: Path, waiting: Sequence[str] = ()) -> None:
     """Nothing; what lies between the two marks of the Markdown file `page` tells of `results`.
 
@@ -80,7 +77,7 @@ def _section(result: dict[str, Any], figures: Path, linked: Path) -> str:
         f"The paper: {result['paper']}.",
         f"Ours: {result['ours']}.",
         f"**{result['verdict'].capitalize()}**: {result['reason']}",
-        f"The rule, fixed beforehand: {result['rule']}",
+        f"The rule: {result['rule']}",
         f"The command: {_command(result)}",
     ]
     parts = [f"### {_title(result)}", f"Section {result['section']}. {result['claim']}", _list(said)]

@@ -30,7 +30,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
     numbers = json.loads(json.dumps(dict(measured.numbers), sort_keys=True))
     verdict = _verdict(experiment, numbers)
     own = {"budget": config.to_json(vars(bench.budget)), "data": _data(experiment, bench)}
-    stem = _stem(folder, experiment.name, own, bench.say)
+    stem = _stem(folder, experiment.name, {**own, "numbers": numbers}, bench.say)
     names = [f"{stem}-{name}.png" for name in measured.figures]
     for name, figure in zip(names, measured.figures.values(), strict=True):
         drawing.save(figure, folder / name)
@@ -175,6 +175,7 @@ def _extent(result: Mapping[str, Any]) -> dict[str, float]:
         "rate(s)": len(budget.get("rates", ())),
         "training images": data["counts"].get("train", 0),
         "other set(s)": len(data.get("elsewhere", ())),
+        "whole result(s)": "broken" not in result["numbers"],
     }
 
 
@@ -183,7 +184,7 @@ def _data(experiment: Experiment, bench: Bench) -> dict[str, Any] | None:
         return None
     prepared = bench.prepared
     return {
-        "name": prepared.path.name,
+        "name": prepared.path.absolute().name,
         "fingerprint": prepared.fingerprint,
         "counts": prepared.counts,
         "classes": len(prepared.classes),

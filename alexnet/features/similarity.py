@@ -39,6 +39,8 @@ class Similarity:
     """What each measured set was taken for, by its name: "responses" or "dissimilarities"."""
     source: str = ""
     """The images and the classifiers, in words."""
+    absent: tuple[str, ...] = ()
+    """Which of the stages asked for one of the features or runs lacks, a sentence each."""
 
     def to_json(self) -> dict[str, Any]:
         """What `alexnet similarity --json` prints."""
@@ -116,7 +118,9 @@ def similarity(
             if out and len(names) <= figures.DRAWN:
                 drawn.append(figures.smaller(responses if matrix is None else matrix))
         images, told = len([*chosen, *others][0]), _told(made)
-    result = Similarity(names, images, *between(kept), taken, told)
+    asked = [stages] if isinstance(stages, str) else stages
+    absent = tuple(f"{one.path} has no stage {name}" for one in found for name in asked if name not in one.stages)
+    result = Similarity(names, images, *between(kept), taken, told, absent)
     if out:
         _write(Path(out), result, drawn)
     return result

@@ -98,7 +98,7 @@ def between(sets: list[Compared]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             ranks[i, j] = ranks[j, i] = 1.0 if i == j else _inner(one.distances, other.distances)
             if one.gram is not None and other.gram is not None:
                 alignment[i, j] = alignment[j, i] = 1.0 if i == j else _inner(one.gram, other.gram)
-                debiased[i, j] = debiased[j, i] = 1.0 if i == j else _debiased(one.gram, other.gram)
+                debiased[i, j] = debiased[j, i] = _debiased(one.gram, other.gram)
     return ranks, alignment, debiased
 
 

@@ -136,7 +136,7 @@ def test_each_net_is_tuned_apart_and_no_rate_trains_longer_than_it_could_win(mea
         ("tanh", 0.0003, 1, 24),
     ]
     assert found.ours.startswith("4.3 times fewer epochs")
-    assert EXPERIMENT.judge(numbers).verdict == "reproduced"
+    assert EXPERIMENT.judge(numbers).verdict == "not testable here", "curves that are all equal show no spread"
 
 
 def test_with_less_than_the_full_budget_rates_are_compared_for_a_third_of_it(measured):

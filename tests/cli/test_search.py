@@ -41,7 +41,7 @@ def test_similarity(place, capsys, tmp_path):
         ["fc10", "measured"],
     ]
     assert "24 images; --out FOLDER writes" in err
-    assert "measured voxels was taken for responses" in err
+    assert "measured voxels: taken for responses" in err
     code, out, _ = run(capsys, *words, "--json", "--out", tmp_path / "out", "--stage", "fc10")
     assert json.loads(out)["names"] == ["fc10", "measured voxels"]
     assert (tmp_path / "out" / "similarity.png").is_file()

@@ -149,30 +149,36 @@ def test_one_run_of_each_of_two_networks_decides_nothing(smallest):
 
 
 @pytest.mark.parametrize("of_images", [0.0, 0.0005])
-@pytest.mark.parametrize("smallest", [0.004, 0.01, 0.03])
-def test_so_many_seeds_leave_no_room_for_both_and_one_less_does(of_images, smallest):
+@pytest.mark.parametrize(("smallest", "room"), [(0.012, 0.05 / 3), (0.018, 0.018 - 0.05 / 3), (0.05, 0.05 - 0.05 / 3)])
+def test_so_many_seeds_would_decide_at_this_mean_and_one_less_would_not(of_images, smallest, room):
     found = replace(of_values([0.31, 0.29, 0.33], [0.30, 0.30, 0.28]), of_images=of_images)
+    assert found.room(smallest) == pytest.approx(room)
     needed = found.seeds_for(smallest)
 
     def reach(seeds):
         of_seeds = found.of_seeds * math.sqrt(3 / seeds)
         return Difference(0, of_seeds, of_images, found.freedom * (seeds - 1) / 2, seeds, 0).reach
 
-    assert 2 * reach(needed) <= smallest < 2 * reach(needed - 1)
+    assert reach(needed) < room <= reach(needed - 1)
 
 
 def test_what_is_asked_for_is_never_what_there_is():
-    """The interval lies above 0 and around the smallest effect: seeds enough to tell it from none were not enough."""
-    found = Difference(0.009, 0.0002, 0.0, 4, 3, 100)
+    """The interval lies above 0 and around the smallest effect."""
+    found = Difference(0.009, 0.00005, 0.0, 4, 3, 100)
     assert found.low > 0
     assert found.seeds_for(0.0092) < 4
     assert "takes about 4 seeds" in helps(found, 0.0092, "norm").reason
 
 
 def test_more_seeds_do_not_tell_what_the_images_cannot():
-    found = replace(of_values([0.31, 0.29, 0.33], [0.30, 0.30, 0.28], 500), of_images=0.01)
+    found = Difference(0.016, 0.01, 0.01, 4, 3, 500)
     assert found.seeds_for(0.015) is None
     assert "takes more images than these" in helps(found, 0.015, "norm").reason
+    assert "takes more than 10,000 seeds" in helps(replace(found, of_seeds=2.0, of_images=0.0), 0.015, "norm").reason
+
+
+def test_equal_numbers_do_not_tell_that_others_would_be():
+    assert of_values([3, 3, 3], [2, 2, 2]).reach == math.inf
 
 
 def test_as_json_and_back():
@@ -210,7 +216,7 @@ def test_the_reason_tells_numbers_and_the_seeds_it_would_take():
     found = Difference(0.0123, 0.01, 0.0, 2, 3, 1959)
     reason = helps(found, 0.01, "norm").reason
     assert reason.startswith("norm: +1.2 points of top-1 error saved, 95 % from -3.1 to +5.5 (3 seeds, 1959 images)")
-    assert f"to tell +1.0 takes about {found.seeds_for(0.01)} seeds" in reason
+    assert f"to decide about +1.0, were this the mean, takes about {found.seeds_for(0.01)} seeds" in reason
     told = helps(Difference(0.5, 0.00708, 0.0, 1, 2, 0), 0.1, "biases of 1", "nats", 1).reason
     assert told == "biases of 1: +0.500 nats saved, 95 % from +0.410 to +0.590 (2 seeds)."
 

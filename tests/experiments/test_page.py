@@ -80,7 +80,7 @@ def test_a_result_tells_claim_verdict_rule_numbers_data_recipes_and_time(marked,
         "| [The norm helps.](#other) | 3.3 | 1.4 points | 0.3 points | not testable here | nothing is trained |",
         "### norm\n\nSection 3.3. The norm helps.\n\n- The paper: 1.4 points.\n- Ours: 0.3 points.",
         "- **Not testable here**: too few seeds.",
-        "- The rule, fixed beforehand: above 0.",
+        "- The rule: above 0.",
         "Errors:\n\n| network | seed | error | note |",
         "| a\\|b | 0 | 0.1235 |  |",
         "![norm-errors](../results/norm-errors.png)",
@@ -163,7 +163,7 @@ def test_what_a_claim_used_is_below_one_click_after_its_verdict_and_figure(marke
     first, second = written(marked, result(), result("other", data=None)).split("### ")[1:]
     for text in (first, second):
         shown, _, folded = text.partition("\n\n<details><summary>Tables, ")
-        for part in ("- The paper: ", "- **Not testable here**: ", "- The rule, ", "- The command: ", "The figure "):
+        for part in ("- The paper: ", "- **Not testable here**: ", "- The rule: ", "- The command: ", "The figure "):
             assert text.count(part) == shown.count(part) == 1, part
         for part in ("Errors:\n\n|", "Trained:\n\n-", "Remarks:\n\n-", "; commit 0123"):
             assert text.count(part) == folded.count(part) == 1, part

@@ -13,6 +13,7 @@ from alexnet.experiments import result
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.experiment import Experiment, Measured, Verdict
 from alexnet.files import write_json
+from alexnet.training.parts import NotFinite
 
 BUDGET = Budget("smoke", seeds=2)
 SEEN = []
@@ -91,6 +92,8 @@ def several(tmp_path):
         bench.__dict__["prepared"] = SimpleNamespace(**prepared)
         wanted = replace(experiment(), needs="photographs")
         measured = Measured({"difference": value}, "", {"errors": Figure(figsize=(1, 1))})
+        if value is None:
+            measured = result.broken(NotFinite("it broke"))
         return result.write(tmp_path, wanted, bench, measured, 1.0), said
 
     return write
@@ -140,6 +143,14 @@ def test_as_full_a_result_replaces_what_is_there(several, tmp_path, more):
     assert several(2, **more)[1] == []
     assert result.read(tmp_path, "mine")["numbers"]["difference"] == 2
     assert result.smaller(tmp_path, "mine") == []
+
+
+def test_a_network_that_broke_does_not_replace_a_result(several, tmp_path):
+    several(1)
+    broken, said = several(None)
+    assert broken["file"] == "mine-smaller-3-seeds.json"
+    assert "0 instead of 1 whole result(s) here" in said[0]
+    assert result.read(tmp_path, "mine")["numbers"]["difference"] == 1
 
 
 def test_where_nothing_is_trained_nothing_is_fuller(tmp_path):

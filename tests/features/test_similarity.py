@@ -85,6 +85,8 @@ def test_only_the_stages_asked_for_and_names_that_differ(one, tmp_path):
         "one-1 conv1",
         "one-2 relu7",
     )
+    assert alexnet.similarity([one, again], stages=["relu7", "conv1"]).absent == (f"{again} has no stage conv1",)
+    assert alexnet.similarity([one, again], stages="relu7").absent == ()
     with pytest.raises(InputError, match="one has no stage 'conv1'; it has relu7"):
         alexnet.similarity([one, again], stages=["conv1"])
     with pytest.raises(InputError, match="one has no stage 'conv1' or 'norm1'; it has relu7"):
