@@ -129,6 +129,8 @@ def _list(found: list[State], write: Path | None, results: Path, *, details: boo
                 print(f"{'':<42}beside it: {_brief(beside)}")
             print(f"{'':<22}{line['claim']} (paper: {line['paper']})")
             print(f"{'':<22}cost: {line['cost']}")
+    if not results.is_dir():
+        terminal.note(f"there is no folder {results} here; the results that the project shows are in its clone's.")
     if not details:
         print(f"By the results in {results}. --details: what each claims, on what it was run, and what it costs.")
 

@@ -207,7 +207,7 @@ def helps(
         shown = f"{what}: {mean} {saved} saved ({of})"
         return Verdict("not testable here", f"{shown}; one run of each cannot tell what is left to chance.")
     if needed := found.seeds_for(smallest):
-        way = f"takes about {max(needed, found.seeds + 1)} seeds"
+        way = f"takes about {needed} seeds"
     elif _SURE * found.of_images >= found.room(smallest):
         way = "takes more images than these"
     else:

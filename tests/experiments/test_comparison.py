@@ -162,14 +162,6 @@ def test_so_many_seeds_would_decide_at_this_mean_and_one_less_would_not(of_image
     assert reach(needed) < room <= reach(needed - 1)
 
 
-def test_what_is_asked_for_is_never_what_there_is():
-    """The interval lies above 0 and around the smallest effect."""
-    found = Difference(0.009, 0.00005, 0.0, 4, 3, 100)
-    assert found.low > 0
-    assert found.seeds_for(0.0092) < 4
-    assert "takes about 4 seeds" in helps(found, 0.0092, "norm").reason
-
-
 def test_more_seeds_do_not_tell_what_the_images_cannot():
     found = Difference(0.016, 0.01, 0.01, 4, 3, 500)
     assert found.seeds_for(0.015) is None
