@@ -263,8 +263,10 @@ def test_smoke_of_both_tables_is_whole_and_kept(tmp_path):
     ]
     (rows,) = second["tables"].values()
     assert [line["runs"] for line in rows] == [1, 2, 1, 1, 2, 1, 1]
-    assert len(second["numbers"]["gaps"]) == 5
-    assert second["numbers"]["missing"] == {}
+    gaps, missing = (set(second["numbers"][part]) for part in ("gaps", "missing"))
+    assert len(gaps) + len(missing) == 5
+    # In two steps pretraining may have taught something or nothing.
+    assert missing <= {"1 CNN - pretrained CNN", "SIFT + Fisher vectors - pretrained CNN"}
     assert len(second["recipes"]) == 6
     again = (tmp_path / "smoke" / "table2.json").stat().st_mtime_ns
     assert cli.main(["reproduce", "table2", *where]) == 0
