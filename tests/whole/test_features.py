@@ -48,7 +48,8 @@ def test_the_commands_run_in_order(tmp_path):
     assert features["stages"].vectors("fc10").shape == (40, 10)
     assert len(features["gratings"]) == 3
     # Five networks, so five answers.
-    rows = {name: features[name].vectors() for name in ("untrained", "epoch0", "epoch1", "trained", "lesioned")}
+    names = ("run-untrained", "run-epoch0", "run-epoch1", "run-trained", "run-lesioned")
+    rows = {name: features[name].vectors() for name in names}
     assert len({values.tobytes() for values in rows.values()}) == 5
-    half = rows["lesioned"].shape[1] // 2
-    assert rows["lesioned"][:, half:].max() == 0 < rows["lesioned"][:, :half].max()
+    half = rows["run-lesioned"].shape[1] // 2
+    assert rows["run-lesioned"][:, half:].max() == 0 < rows["run-lesioned"][:, :half].max()
