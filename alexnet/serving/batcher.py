@@ -44,16 +44,22 @@ class Batcher:
     """Takes pictures from any thread and answers by futures.
 
     While a batch is computed the next ones gather; a picture waits for others only while some are being decoded, and
-    no longer than `limits.wait`. Pictures to be computed in different ways never share a batch.
+    no longer than the batch before took, nor than `limits.wait`. Pictures to be computed in different ways never share
+    a batch.
     """
 
     def __init__(
-        self, limits: Limits, threads: int, told: Callable[[int, float], object] = lambda count, seconds: None
+        self,
+        limits: Limits,
+        threads: int,
+        told: Callable[[int, float], object] = lambda count, seconds: None,
+        begin: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Args:
             threads: how many decode.
             told: called after each batch with its pictures and seconds.
+            begin: called once in the thread that computes, before anything else there.
         """
         self._limits, self._told = limits, told
         self._changed = threading.Condition()
@@ -61,9 +67,10 @@ class Batcher:
         self._coming = 0  # accepted, not decoded yet
         self._held = 0
         self._pace = 0.0  # seconds a picture, of late
+        self._took = math.inf  # seconds, the last batch
         self._closed = False
         self._decoders = ThreadPoolExecutor(threads, "decoding")
-        self._thread = threading.Thread(target=self._run, name="computing", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(begin,), name="computing", daemon=True)
         self._thread.start()
 
     @property
@@ -119,7 +126,8 @@ class Batcher:
                     self._waiting.append(picture)
                 self._changed.notify_all()
 
-    def _run(self) -> None:
+    def _run(self, begin: Callable[[], object]) -> None:
+        begin()
         while batch := self._take():
             going = [picture for picture in batch if not picture.answer.cancelled()]
             if not going:
@@ -131,7 +139,7 @@ class Batcher:
                 answered = [*zip(going, answers, strict=True)]
             except BaseException as error:
                 failed, answered = error, [(picture, None) for picture in going]
-            seconds = time.monotonic() - begun
+            seconds = self._took = time.monotonic() - begun
             recent = seconds / len(going)
             self._pace = recent if not self._pace else 0.9 * self._pace + 0.1 * recent
             self._told(len(going), seconds)  # before its answers are out: who has one finds it counted
@@ -145,7 +153,7 @@ class Batcher:
                 self._changed.wait()
             if not self._waiting:
                 return []
-            latest = self._waiting[0].since + self._limits.wait
+            latest = self._waiting[0].since + min(self._limits.wait, self._took)
             while self._coming and len(self._waiting) < self._limits.batch and (left := latest - time.monotonic()) > 0:
                 self._changed.wait(left)
             first = self._waiting[0].compute

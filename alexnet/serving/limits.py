@@ -25,8 +25,9 @@ class Limits:
     """Pictures accepted and not answered yet; then 429 with Retry-After."""
     batch: int = 64
     """Pictures in the network at once."""
-    wait: float = 0.01
-    """Seconds that a picture waits for others that are being decoded. One that is alone never waits."""
+    wait: float = 0.1
+    """Seconds that a picture waits for others that are being decoded, and no longer than the batch before took. One
+    that is alone never waits."""
 
     def __post_init__(self) -> None:
         """Raises InputError where a limit leaves nothing to serve."""

@@ -75,12 +75,16 @@ def serve(
         raise InputError(f"serving needs {', '.join(missing)}: pip install 'alexnet[serve]'.")
     if not 0 <= drain_seconds < math.inf:
         raise InputError(f"drain_seconds is {drain_seconds}; it must be 0 or more.")
-    # A container's share of the cores is not known to torch.
-    torch.set_num_threads(min(torch.get_num_threads(), machine.cores()))
-    with _listening(host, port) as listener:
-        taken = limits or Limits()
+    with _listening(host, port) as listener, one_thread() as threads:
         service = Service.open(
-            run, taken, features, source=source, best=best, device=device, abstain_below=abstain_below
+            run,
+            limits or Limits(),
+            features,
+            source=source,
+            best=best,
+            device=device,
+            abstain_below=abstain_below,
+            threads=threads,
         )
         if abstain_below is not None and not service.calibrated:
             print(f"alexnet: {UNCALIBRATED}", file=sys.stderr)
@@ -122,6 +126,21 @@ def http_server(service: Service, drain_seconds: float = 0, log: bool = False) -
         limit_concurrency=_CONNECTIONS,
     )
     return Draining(config)
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """How many threads may compute. Within the block a thread that does not ask for several computes alone.
+
+    OpenMP keeps helpers for every thread that ever computed on several cores. A second set of them, for the batcher's
+    thread besides this one, which loads the classifier, makes each batch of one a quarter slower (docs/log.md).
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield min(before, machine.cores())  # a container's share of the cores is not known to torch
+    finally:
+        torch.set_num_threads(before)
 
 
 async def _run(server: "Server", listener: socket.socket, ready: Callable[[], object], signals: Sequence[int]) -> None:

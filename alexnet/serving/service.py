@@ -55,6 +55,8 @@ class Service:
     """Of the classifier's file; "" where it came from none."""
     abstain_below: float | None = None
     """What the best probability must reach for an answer not to be "not sure", where a request names no other."""
+    threads: int = field(default_factory=torch.get_num_threads)
+    """How many compute on a CPU."""
     stopping: bool = field(init=False, default=False)
     """Whether the server is about to end: it is not ready any more, and asks its clients to close their connections."""
     stages: dict[str, tuple[int, ...]] = field(init=False)
@@ -80,7 +82,8 @@ class Service:
         told = {"name": self.name, "sha256": self.sha256, "commit": self.classifier.commit}
         told |= {"version": __version__, "calibrated": str(self.calibrated).lower()}
         self.telling = Telling(lambda: self.batcher.held, told)
-        self.batcher = Batcher(self.limits, machine.cores(), self.telling.batch)
+        computing = partial(torch.set_num_threads, self.threads)
+        self.batcher = Batcher(self.limits, machine.cores(), self.telling.batch, computing)
 
     @classmethod
     def open(
@@ -93,8 +96,12 @@ class Service:
         best: bool = False,
         device: str = "auto",
         abstain_below: float | None = None,
+        threads: int | None = None,
     ) -> "Service":
         """The service of a run folder, a classifier file or the name of one that ships.
+
+        Args:
+            threads: how many compute on a CPU; None is as many as torch would take here.
 
         Raises:
             InputError: there is no classifier, the features are not of it, or `abstain_below` is no probability.
@@ -106,7 +113,7 @@ class Service:
         found = None if features is None else Nearby.open(features, run, source=source, best=best)
         name = Path(run).resolve().name if Path(run).exists() else str(run)
         checksum = files.checksum(classifier_file.find(run, best))
-        return cls(name, classifier, limits, found, checksum, abstain_below)
+        return cls(name, classifier, limits, found, checksum, abstain_below, threads or torch.get_num_threads())
 
     @property
     def calibrated(self) -> bool:

@@ -92,6 +92,35 @@ def test_one_waits_for_another_that_is_being_decoded_but_not_long(computing):
     impatient.close()
 
 
+def test_none_waits_longer_than_the_batch_before_took(computing):
+    batcher = made(wait=5)
+    assert batcher.submit(computing.values, [number(0)])[0].result(10) == 0  # took next to nothing
+    gate = threading.Event()
+
+    def late():
+        gate.wait(10)
+        return number(2)()
+
+    soon, later = batcher.submit(computing.values, [number(1), late])
+    assert soon.result(2) == 1  # while the other is still being decoded
+    gate.set()
+    assert later.result(10) == 2
+    assert computing.batches == [1, 1, 1]
+    batcher.close()
+
+
+def test_the_thread_that_computes_begins_as_told():
+    begun = []
+    batcher = Batcher(Limits(images=1), threads=2, begin=lambda: begun.append(threading.current_thread()))
+
+    def where(pixels):
+        return [threading.current_thread()] * len(pixels)
+
+    assert [batcher.submit(where, [number(1)])[0].result(10) for _ in range(2)] == begun * 2
+    assert len(begun) == 1
+    batcher.close()
+
+
 def test_one_alone_never_waits(computing):
     batcher = made(wait=60)
     begun = time.monotonic()

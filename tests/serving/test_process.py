@@ -12,12 +12,14 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+import torch
 
 from alexnet import cli
 from alexnet.evaluation.classifier import Classifier
 from alexnet.serving.limits import Limits
-from alexnet.serving.serve import http_server
+from alexnet.serving.serve import http_server, one_thread
 from alexnet.serving.service import Service
 
 pytestmark = pytest.mark.slow
@@ -122,6 +124,21 @@ def test_as_many_answers_arrive_as_pictures_were_accepted(draw):
         thread.join(60)
         assert not thread.is_alive()
     assert check(askers, expected(pictures)) == len(accepted) >= 50
+
+
+def test_only_the_thread_of_the_batches_computes_on_several_cores():
+    before = torch.get_num_threads()
+    with one_thread():
+        service = Service.open("cifar10", Limits(), device="cpu", threads=3)
+
+        def threads(pixels):
+            return [torch.get_num_threads()] * len(pixels)
+
+        (answer,) = service.batcher.submit(threads, [lambda: np.zeros((1, 1, 3), np.uint8)])
+        assert answer.result(10) == 3
+        assert torch.get_num_threads() == 1
+        service.close()
+    assert torch.get_num_threads() == before
 
 
 def test_what_is_said_at_the_start_and_of_each_request(start, draw):
