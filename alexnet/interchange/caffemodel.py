@@ -109,12 +109,21 @@ def _norms(path: Path, layers: list[Any]) -> dict[str, Any]:
     kinds = [_kind(layer) for layer in layers]
     found = [_lrn(path, layer) for layer, kind in zip(layers, kinds, strict=True) if kind == "lrn"]
     if not found:
-        return {}
+        return {"norm": False} if "pooling" in kinds else {}  # without pooling only the layers with weights are there
     if any(other != found[0] for other in found):
         raise InputError(f"{path}: its response norms differ from each other; AlexNet's are one and the same.")
+    names = [layer.name for layer in layers]
+    ends = [names.index(name) if name in names else len(names) for name in ("conv2", "conv3")]
+    parts = kinds[: ends[0]], kinds[ends[0] : ends[1]]
+    if [part.count("lrn") for part in parts] != [1, 1]:
+        raise InputError(f"{path}: a response norm after conv1 and one after conv2 were expected; it has {len(found)}.")
+    return {**found[0], "order1": _order(parts[0]), "order2": _order(parts[1])}
+
+
+def _order(kinds: list[str]) -> str:
+    """What follows a convolution, of the layers up to the next one."""
     pool = kinds.index("pooling") if "pooling" in kinds else len(kinds)
-    order = "relu pool norm" if pool < kinds.index("lrn") else "relu norm pool"
-    return {**found[0], "order1": order, "order2": order}
+    return "relu pool norm" if pool < kinds.index("lrn") else "relu norm pool"
 
 
 def _lrn(path: Path, layer: Any) -> dict[str, Any]:

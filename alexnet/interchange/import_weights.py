@@ -104,13 +104,14 @@ def import_weights(
     published = known(digests)
     request = assemble.Request(file, digests["sha256"], Path(classes) if classes else None, features_only, network)
     made = assemble.assembled(weights, request, published)
-    run.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=run.parent, prefix=f".{run.name}."))
+    there = next(folder for folder in run.absolute().parents if folder.is_dir())
+    aside = Path(tempfile.mkdtemp(dir=there, prefix=f".{run.name}."))
     try:
         aside.chmod(0o755)
         made.classifier.save(aside / "weights.safetensors")
         result = _proved(aside, run, made, digests["sha256"], published, Path(data) if data else None)
         files.write_json(aside / "import.json", {key: v for key, v in result.to_json().items() if key != "run"})
+        run.parent.mkdir(parents=True, exist_ok=True)
         aside.rename(run)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -18,6 +18,14 @@ CONVERSION = (
 )
 """Makes a .npz of a pickled dictionary; it runs what the pickle says, so it is for a file from a source one trusts."""
 
+CONVERSION_NPZ = (
+    "python -c \"import numpy as np; d = np.load('FILE', allow_pickle=True, encoding='latin1'); "
+    "np.savez('FILE.npz', **{k: d[k] for k in d if d[k].dtype != object}, **{f'{k}.{i}': a for k in d "
+    "if d[k].dtype == object for v in [d[k].tolist()] for i, a in "
+    'enumerate(v.values() if isinstance(v, dict) else v)})"'
+)
+"""The same of a .npz whose arrays hold objects."""
+
 DESCRIPTION = "alexnet"
 """The name of the text array in which an export keeps the classifier's description."""
 
@@ -124,7 +132,8 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def _objects(path: Path) -> InputError:
+    conversion = CONVERSION_NPZ if path.suffix.lower() == ".npz" else CONVERSION
     return InputError(
         f"{path} holds python objects, a pickle, which can run code when it is read, and is refused. If you trust "
-        f"where it comes from, make a .npz of plain arrays: {CONVERSION.replace('FILE', str(path))}"
+        f"where it comes from, make a .npz of plain arrays: {conversion.replace('FILE', str(path))}"
     )

@@ -94,5 +94,5 @@ def look(classifier: Classifier, pictures: Pictures) -> Seen:
 def _slow(weight: np.ndarray) -> float:
     cycles = np.fft.fftfreq(weight.shape[-1])
     slow = np.hypot(cycles[:, None], cycles) <= 0.25
-    power = np.square(np.abs(np.fft.fft2(weight)))
+    power = np.square(np.abs(np.fft.fft2(weight.astype(np.float64))))  # whose squares no float32 overflows
     return float(power[..., slow].sum() / max(float(power.sum()), np.finfo(float).tiny))

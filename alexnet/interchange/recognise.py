@@ -143,12 +143,12 @@ def _config(
     facts, told = dict(weights.facts), []
     which: NetworkName = asked or ("bvlc_alexnet" if style == "caffe" else "torchvision")
     if style == "caffe" and facts and not asked:
-        which = "caffenet" if facts["order1"] == "relu pool norm" else "bvlc_alexnet"
+        which = "caffenet" if facts.get("order1") == "relu pool norm" else "bvlc_alexnet"
     elif style == "caffe" and not asked:
         told.append("taken for bvlc_alexnet; CaffeNet has the same shapes: --network caffenet if it is that")
-    if which == "torchvision" or asked:
-        facts = {}
     base = _CONFIGS[which]
+    if other := [f"{name} {value}" for name, value in facts.items() if value != getattr(base, name)]:
+        told.append(f"the file is not {which}'s: it says {', '.join(other)}, and that is what was taken")
     kernels = tuple(_outputs(tensors, name, own) for name, own in zip(_FEATURES, base.kernels, strict=True))
     second = tensors["conv2.weight"].shape if "conv2.weight" in tensors else ()
     towers = 1 if which == "torchvision" or (len(second) == 4 and second[1] == kernels[0]) else 2

@@ -27,7 +27,7 @@ def read_pth(path: Path) -> Weights:
     Raises:
         InputError: it is damaged, would run code, or holds other things than tensors.
     """
-    _require_plain(path)
+    size = _require_plain(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -44,7 +44,10 @@ def read_pth(path: Path) -> Weights:
         found = found["state_dict"]
     if not isinstance(found, Mapping) or not found:
         raise InputError(f"{path} holds {type(found).__name__}; a state dict, tensors by name, was expected.")
-    return Weights({str(name): _held(path, name, value) for name, value in found.items()})
+    held = {str(name): _held(path, name, value) for name, value in found.items()}
+    if sum(tensor.nbytes for tensor in found.values()) > size:  # one number may stand for all of a tensor
+        raise InputError(f"{path} says more numbers than it holds; take another copy, of a plain `model.state_dict()`.")
+    return Weights(held)
 
 
 def read_safetensors(path: Path) -> Weights:
@@ -80,13 +83,15 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def _held(path: Path, name: object, value: object) -> Held:
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.layout != torch.strided:
-        kind = f"a tensor of {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise InputError(f"{path}: {str(name)!r} is {kind} where a tensor of floating numbers was expected.")
+        kind = f"a {type(value).__name__}"
+        if isinstance(value, Tensor):
+            kind = f"a tensor of {value.dtype}" + (", sparse" if value.layout != torch.strided else "")
+        raise InputError(f"{path}: {str(name)!r} is {kind} where a plain tensor of floating numbers was expected.")
     return Held(tuple(value.shape), partial(_array, value))
 
 
-def _require_plain(path: Path) -> None:
-    """Nothing for a file whose tensors are not compressed, as torch's never are: no few bytes can become many."""
+def _require_plain(path: Path) -> int:
+    """The bytes of a file whose tensors are not compressed, as torch's never are: no few bytes can become many."""
     try:
         size = path.stat().st_size
         if zipfile.is_zipfile(path):
@@ -98,8 +103,10 @@ def _require_plain(path: Path) -> None:
         raise _damaged(path, error) from None
     if size > LIMIT:
         raise InputError(f"{path} is larger than any file of weights needs to be ({LIMIT >> 30} GiB); refused.")
+    return size
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    first = next(iter(str(error).splitlines()), "")
+    reason = first if any(map(str.isalpha, first)) else type(error).__name__
     return InputError(f"{path} is no file of weights, or a damaged one ({reason[:120]}); take another copy.")

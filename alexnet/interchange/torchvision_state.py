@@ -8,7 +8,8 @@ blue on 0..255, less (123.675, 116.28, 103.53), over (58.395, 57.12, 57.375). So
 torchvision/models/alexnet.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from alexnet.errors import InputError
 from alexnet.interchange.shapes import require, shapes
 from alexnet.model.alexnet import AlexNetConfig, Initialisation
 from alexnet.model.network import Network
-from alexnet.model.rows import Shape
+from alexnet.model.rows import Dropout, Row, Shape
 
 TORCHVISION = AlexNetConfig(
     towers=1,
@@ -46,9 +47,15 @@ def state(model: Network) -> dict[str, Tensor]:
     """The weights of `model` for torchvision's `load_state_dict`: float32 on the CPU, copied, in its order.
 
     Raises:
-        InputError: `model` does not have torchvision's eight layers in one tower.
+        InputError: `model` does not have torchvision's eight layers in one tower, or computes something else with
+            them (norms, other edges), so that they would mean nothing there.
     """
     expected, whole = _expected(model), model.whole()
+    if unlike := _unlike(model):
+        raise InputError(
+            f"the network is not torchvision's alexnet: {', '.join(unlike)} would be lost, as a state dict holds "
+            "weights alone; export .onnx, .safetensors or .npz, or train the recipe `one-tower`."
+        )
     return {theirs: whole[ours] for theirs, ours in zip(expected, _ours(), strict=True)}
 
 
@@ -62,6 +69,22 @@ def load(model: Network, state: Mapping[str, Tensor]) -> None:
     expected = _expected(model)
     require(expected, {name: tuple(tensor.shape) for name, tensor in state.items()}, "the state dict")
     model.load_whole({ours: state[theirs] for theirs, ours in zip(expected, _ours(), strict=True)})
+
+
+def _unlike(model: Network) -> list[str]:
+    """The rows, once trained, that are not torchvision's at the network's own widths, and what those would be."""
+    own = model.config
+    assert isinstance(own, AlexNetConfig)
+    widths = {name: getattr(own, name) for name in ("kernels", "units", "width", "classes", "input", "initialisation")}
+    ours, theirs = _lasting(model.rows), _lasting(replace(TORCHVISION, **widths).table())
+    return [row.name for row in ours if row not in theirs] + [
+        f"{row.name} as it is there" for row in theirs if row not in ours and row.name not in {our.name for our in ours}
+    ]
+
+
+def _lasting(rows: Iterable[Row]) -> list[Row]:
+    """Without the dropout that does nothing once a network is trained."""
+    return [row for row in rows if not (isinstance(row, Dropout) and row.scaling == "inverted")]
 
 
 def _ours() -> list[str]:

@@ -57,16 +57,19 @@ def lrn(version, size=5, alpha=1e-4, beta=0.75):
     return number(fields[0], size) + real(fields[1], alpha) + real(fields[2], beta)
 
 
-def network(blobs, version=2, pool_first=False):
-    """The bytes of a .caffemodel with these `{"conv1": (weight, bias), ...}`."""
-    between = ["Pooling", "LRN"] if pool_first else ["LRN", "Pooling"]
+def network(blobs, version=2, pool_first=False, between=None, norm=None):
+    """The bytes of a .caffemodel with these `{"conv1": (weight, bias), ...}`.
+
+    `between` are the layers after conv1's rectifier and after conv2's, `norm` the norms' numbers.
+    """
+    between = between or [["Pooling", "LRN"] if pool_first else ["LRN", "Pooling"]] * 2
     out = chunk(1, "AlexNet")
     for name, pair in blobs.items():
         out += layer(version, name, "InnerProduct" if name.startswith("fc") else "Convolution", pair)
         if name in ("conv1", "conv2"):
             out += layer(version, f"relu{name[-1]}", "ReLU", [])
-            for kind in between:
-                own = lrn(version) if kind == "LRN" else b""
+            for kind in between[int(name[-1]) - 1]:
+                own = lrn(version, **(norm or {})) if kind == "LRN" else b""
                 out += layer(version, f"{kind.lower()}{name[-1]}", kind, [], own)
     return out
 

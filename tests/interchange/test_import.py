@@ -4,6 +4,9 @@ import io
 import json
 import os
 import pickle
+import shlex
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from dataclasses import replace
@@ -94,6 +97,28 @@ def test_caffes(tmp_path, names, version, pool_first):
     assert any("pictures warped to 256 by opencv-linear, the central 227" in note for note in found.notes)
     assert loaded.views.mean == pytest.approx((122.68, 116.67, 104.01), abs=0.01)
     assert any("blue, green, red" in note for note in found.notes)
+
+
+def test_what_a_caffemodel_says_of_its_norms_is_taken(tmp_path, names):
+    pytest.importorskip("google.protobuf")
+    blobs, file = caffe_bytes.small(), tmp_path / "a.caffemodel"
+
+    def imported(run, network=None, **changed):
+        file.write_bytes(caffe_bytes.network(blobs, **changed))
+        found = import_weights(file, tmp_path / run, classes=names, network=network)
+        return Classifier.load(tmp_path / run, "cpu").network.config, " ".join(found.notes)
+
+    config, told = imported("without", between=(["Pooling"], ["Pooling"]))
+    assert not config.norm
+    assert "it says norm False, and that is what was taken" in told
+    config, told = imported("mixed", between=(["LRN", "Pooling"], ["Pooling", "LRN"]))
+    assert (config.order1, config.order2) == ("relu norm pool", "relu pool norm")
+    assert "it says order2 relu pool norm" in told
+    config, told = imported("asked", "bvlc_alexnet", norm={"size": 3, "alpha": 0.01, "beta": 0.5})
+    assert (config.norm_n, config.norm_alpha, config.norm_beta) == (3, 0.01, 0.5)
+    assert "it says norm_n 3, norm_alpha 0.01, norm_beta 0.5" in told
+    with pytest.raises(InputError, match="after conv1 and one after conv2 were expected; it has 1"):
+        imported("one", between=(["LRN", "Pooling"], ["Pooling"]))
 
 
 def tensorflows(blobs):
@@ -260,6 +285,12 @@ def write(kind, path):
             torch.save({"layer1.0.conv1.weight": torch.ones(1)}, path)
         case "not finite":
             torch.save({**state, "features.0.bias": torch.full((4,), torch.nan)}, path)
+        case "sparse":
+            torch.save({**state, "features.0.bias": torch.ones(4).to_sparse()}, path)
+        case "one number for all":
+            torch.save({name: torch.zeros(1).expand(tensor.shape) for name, tensor in state.items()}, path)
+        case "too large":
+            torch.save({name: tensor * 1e30 for name, tensor in state.items()}, path)
         case "endless":
             torch.save({**state, "classifier.1.weight": torch.ones(1, 1).expand(1 << 20, 1 << 20)}, path)
         case "objects":
@@ -321,7 +352,10 @@ def write(kind, path):
         ("lacks one", "a.pth", r"lacks classifier\.6\.bias"),
         ("another network", "a.pth", r"holds layer1.0.conv1.weight: no AlexNet's names; features.0.weight"),
         ("not finite", "a.pth", "'conv1.bias' holds what is no number"),
-        ("endless", "a.pth", "sizes that no AlexNet has|where .* was expected"),
+        ("sparse", "a.pth", r"'features.0.bias' is a tensor of torch.float32, sparse where a plain tensor"),
+        ("one number for all", "a.pth", "says more numbers than it holds"),
+        ("endless", "a.pth", "says more numbers than it holds"),
+        ("too large", "a.pth", "answers with what is no number"),
         ("text", "a.safetensors", "is no file of weights, or a damaged one"),
         ("objects", "a.npy", r"holds python objects, a pickle.*np\.savez"),
         ("objects inside", "a.npz", r"holds python objects, a pickle.*np\.savez"),
@@ -389,3 +423,23 @@ def test_real_convolutions(tmp_path):
     assert found.kernels.trained
     assert found.kernels.slow > 2 * found.kernels.noise
     assert Classifier.load(tmp_path / "run", "cpu").network.config == TORCHVISION
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a dictionary.npz", "a list.npz"])
+def test_the_conversion_that_is_named_makes_what_can_be_imported(tmp_path, names, name):
+    blobs, file = caffe_bytes.small(), tmp_path / name.replace(" ", "-")
+    if name == "a.npy":
+        np.save(file, {layer: dict(zip(("weights", "biases"), pair, strict=True)) for layer, pair in blobs.items()})
+    else:
+        held = {layer: np.empty((), object) for layer in blobs}
+        for layer, pair in blobs.items():
+            held[layer][()] = list(pair) if "list" in name else dict(zip("wb", pair, strict=True))
+        np.savez(file, **held)
+    with pytest.raises(InputError, match="holds python objects") as refused:
+        import_weights(file, tmp_path / "run", classes=names)
+    conversion = str(refused.value).partition("plain arrays: ")[2]
+    subprocess.run([sys.executable, *shlex.split(conversion)[1:]], check=True, capture_output=True)
+    import_weights(f"{file}.npz", tmp_path / "run", classes=names, network="bvlc_alexnet")
+    state = state_of(tmp_path / "run")
+    np.testing.assert_array_equal(state["fc7.weight"].numpy(), blobs["fc7"][0])
+    np.testing.assert_array_equal(state["conv2.bias"].numpy(), blobs["conv2"][1])

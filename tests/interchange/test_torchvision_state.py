@@ -117,12 +117,25 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(change, message):
     assert all(torch.equal(tensor, before[name]) for name, tensor in torchvision_state.state(ours).items())
 
 
+def test_what_does_nothing_once_it_is_trained_may_differ():
+    for change in (
+        {"dropout": 0.0, "dropout_scaling": "test"},
+        {"dropout_before": False},
+        {"order1": "norm pool relu"},
+    ):
+        assert len(torchvision_state.state(Network(replace(TORCHVISION, width=1 / 32, **change)))) == 16
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         (AlexNetConfig(width=1 / 32), r"two towers.*train the recipe `one-tower`, or export \.onnx"),
         (AlexNetConfig(width=1 / 32, towers=1, conv6=True), "has also conv6"),
         (Cifar10Config(), "lacks conv3.*has also local3"),
+        (replace(TORCHVISION, width=1 / 32, norm=True), "not torchvision's alexnet: norm1, norm2 would be lost"),
+        (replace(TORCHVISION, width=1 / 32, edges="original"), "conv1 would be lost"),
+        (replace(TORCHVISION, width=1 / 32, activation="tanh"), r"tanh7, relu1 as it is there, .* would be lost"),
+        (replace(TORCHVISION, width=1 / 32, dropout_scaling="test"), "drop5, drop6 would be lost"),
     ],
 )
 def test_other_networks_are_refused(config, message):
