@@ -5,16 +5,23 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from alexnet import recipes
+from alexnet import cli, recipes
 from alexnet.data.prepare import prepare
 from alexnet.data.squaring import Squaring
+from alexnet.interchange import torchvision_state
+from alexnet.interchange.torchvision_state import TORCHVISION
+from alexnet.model.network import Network
+from alexnet.training.finished import finished
 from alexnet.training.recipe import Machine
+from alexnet.training.run import Run
 from alexnet.training.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -25,20 +32,25 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("alexnet ")
 ]
-ELSEWHERE = [line for line in re.search(r"```\n(alexnet import .*?)```", PAGE, re.DOTALL)[1].splitlines() if line]
+ELSEWHERE, FINETUNING = (block.splitlines() for block in re.findall(r"```\n(alexnet import .*?)```", PAGE, re.DOTALL))
 PYTHON, SQUARE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def draw(folder):
+    """Twelve pictures, half of them dark."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        place = folder / ("light" if number % 2 else "dark") / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 128, (40, 50, 3)) + 100 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(place)
 
 
 @pytest.mark.slow
 def test_the_commands_run_in_order(tmp_path):
     for module in ("onnx", "onnxruntime", "google.protobuf"):
         pytest.importorskip(module)
-    rng = np.random.default_rng(0)
-    for number in range(12):
-        place = tmp_path / "photographs" / ("light" if number % 2 else "dark") / f"{number}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        pixels = rng.integers(0, 128, (40, 50, 3)) + 100 * (number % 2)
-        Image.fromarray(pixels.astype(np.uint8)).save(place)
+    draw(tmp_path / "photographs")
     prepare(tmp_path / "photographs", tmp_path / "prepared", holdout=0.25)
     recipe = recipes.shorter(recipes.named("smoke"), 1)
     train(recipe, tmp_path / "prepared", tmp_path / "runs" / "first", Machine(devices=("cpu",)))
@@ -54,9 +66,25 @@ def test_the_commands_run_in_order(tmp_path):
     assert done.stdout.strip() in ("dark", "light"), done.stderr
 
 
-def test_commands_on_files_from_elsewhere_are_understood(capsys, monkeypatch, tmp_path):
-    from alexnet import cli
+@pytest.mark.slow
+def test_the_commands_of_fine_tuning_run_on_small_stand_ins(tmp_path, monkeypatch):
+    """A network of torchvision's, narrow, and two sets of drawn pictures."""
+    monkeypatch.chdir(tmp_path)
+    small = Network(replace(TORCHVISION, width=1 / 16))
+    small.initialise(0)
+    torch.save(torchvision_state.state(small), "alexnet-owt-7be5be79.pth")
+    draw(tmp_path / "photographs")
+    for name in ("ten", "cells"):
+        prepare(tmp_path / "photographs", tmp_path / name, holdout=0.25)
+    assert len(FINETUNING) == 3
+    for command in FINETUNING:
+        assert cli.main(command.split()[1:]) == 0, command
+    for run, epochs in (("tuned", 4), ("tuned-cells", 10)):
+        assert finished(tmp_path / run)
+        assert Run.open(run).recipe.schedule.epochs == epochs
 
+
+def test_commands_on_files_from_elsewhere_are_understood(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert len(ELSEWHERE) == 3
     for command in ELSEWHERE:
