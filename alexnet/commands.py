@@ -28,7 +28,7 @@ from alexnet.model.network import Config
 from alexnet.training import train as training
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe
-from alexnet.training.run import Run
+from alexnet.training.run import Run, learnt_from
 from alexnet.training.train import Stopped
 
 
@@ -74,7 +74,8 @@ def finetune(
 ) -> Run:
     """The finished run that began from the classifier `start` (a run's folder or a classifier file).
 
-    Its weights go on, but for a new last layer where the classes differ.
+    Its weights go on, but for a new last layer where the classes differ. A warning on standard error tells of a start
+    that learnt from another set of such classes, perhaps from pictures that are measured on now.
 
     Args:
         recipe: by default `alexnet.recipes.finetuning` for the classifier's network and views.
@@ -83,6 +84,8 @@ def finetune(
         InputError: `start` is no classifier, or does not fit the set or the recipe.
     """
     file = classifier_file.find(start)
+    prepared = PreparedSet.open(data)
+    _warn_of_others([start], prepared, " or ".join(name for name in ("val", "test") if prepared.counts.get(name)))
     if recipe is None:
         described, _ = classifier_file.read(file)
         recipe = recipes.finetuning(described.network, described.views)
@@ -104,7 +107,8 @@ def evaluate(
 ) -> Evaluation:
     """Loss and errors of the classifiers in `runs`, averaged when there are several, on a split of a prepared set.
 
-    A warning on standard error tells of runs that were trained on another set, perhaps on these very images.
+    A warning on standard error tells of runs that were trained on another set, or from a start that was, perhaps on
+    these very images.
 
     Args:
         runs: run folders or classifier files.
@@ -229,29 +233,42 @@ def _evidence(classifier: Classifier) -> Evidence | None:
 
 
 def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: str) -> None:
-    """Nothing; runs that learnt from another set, or another division of it, are told of. Lone files do not say."""
-    recorded = {str(run): Path(run) / "data.json" for run in runs}
-    others = [
-        name
-        for name, file in recorded.items()
-        if file.is_file() and files.read_json(file).get("fingerprint") != prepared.fingerprint
-    ]
-    if others and distributed.rank() == 0:
-        print(
-            f"alexnet: {', '.join(others)} learnt from another prepared set than {prepared.path}, perhaps from images "
-            f"that are in its {split} split: then the errors come out too low.",
-            file=sys.stderr,
+    """Nothing; classifiers are told of that learnt, they or their starts, from another set or division of it."""
+    others = dict.fromkeys(other for run in runs if (other := _of_another(run, prepared)))
+    if others and split:
+        _say(
+            f"{', '.join(others)} learnt from another prepared set than {prepared.path}, perhaps from images "
+            f"that are in its {split} split: then the errors come out too low."
         )
+
+
+def _of_another(run: str | Path, prepared: PreparedSet) -> str:
+    """What of `run`, itself or its start, learnt from another set that has classes of this one; "" of a lone file."""
+    classes = {entry.name for entry in prepared.classes}
+    sets = learnt_from(classifier_file.find(run))
+    others = [s["fingerprint"] != prepared.fingerprint and not classes.isdisjoint(s["classes"]) for s in sets]
+    if not any(others):
+        return ""
+    return str(run) if others[-1] else f"the start of {run}"
 
 
 def _warn_of_lesions(classifiers: Sequence[Classifier], edit: Sequence[str]) -> None:
     """Nothing; it is told where lesions leave nothing of a stage, and so no classifier sees the picture."""
     said = [sentence for each in classifiers if (sentence := cut_off(edit, each.network))]
-    if said and distributed.rank() == 0:
-        print(f"alexnet: {said[0]}", file=sys.stderr)
+    if said:
+        _say(said[0])
+
+
+def _say(sentence: str) -> None:
+    if _first():
+        print(f"alexnet: {sentence}", file=sys.stderr)
 
 
 def _tell(run: Path) -> None:
-    # The group of processes has ended by now, so torchrun's own number tells who draws.
-    if os.environ.get("RANK", "0") == "0":
+    if _first():
         report(run)
+
+
+def _first() -> bool:
+    # The group of processes may not have begun, or have ended, so torchrun's own number tells who speaks and draws.
+    return os.environ.get("RANK", "0") == "0"

@@ -25,7 +25,8 @@ class Run:
     path: Path
     recipe: Recipe
     data: dict[str, Any]
-    """data.json: the prepared set's "path", "fingerprint", "classes", "counts"; "start" of a fine-tuned run."""
+    """data.json: the prepared set's "path", "fingerprint", "classes", "counts"; of a fine-tuned run "start", which has
+    the sets that it had learnt from under "learnt_from"."""
 
     @classmethod
     def create(
@@ -157,6 +158,21 @@ def own_set(run: str | Path) -> PreparedSet:
             f"{prepared.path} is no longer the set that {run} was trained on; to take it even so, name it by --data."
         )
     return prepared
+
+
+def learnt_from(classifier: Path) -> list[dict[str, Any]]:
+    """The "path", "fingerprint" and "classes" of each set that a run's classifier file learnt from, its starts' first.
+
+    Nothing of a file that lies in no run's folder: it does not say.
+    """
+    recorded = classifier.parent / "data.json"
+    if not recorded.is_file():
+        return []
+    data = read_json(recorded)
+    before: list[dict[str, Any]] = (data.get("start") or {}).get("learnt_from", [])
+    if classifier.name == "start.safetensors":
+        return before
+    return [*before, {key: data[key] for key in ("path", "fingerprint", "classes")}]
 
 
 def unique_name(recipe: Recipe, prepared: PreparedSet, start: Path | None = None) -> str:

@@ -27,7 +27,7 @@ from alexnet.training.optimiser import set_rates
 from alexnet.training.parts import WAY_OUT, NotFinite, Parts
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.record import Record
-from alexnet.training.run import Run, lock
+from alexnet.training.run import Run, learnt_from, lock
 from alexnet.training.schedule import Plateau
 from alexnet.training.step import gradient_step
 
@@ -229,9 +229,10 @@ def _opened(path: Path, recipe: Recipe, data: dict[str, Any], session: dict[str,
     return Run.open(path)
 
 
-def _start(file: Path) -> dict[str, str]:
+def _start(file: Path) -> dict[str, Any]:
     """The classifier file begun from, as data.json keeps it; its tensors' own checksum outlives calibration."""
-    return {"path": str(file), "checksum": checksum(file), "tensors": classifier_file.checksum(file)}
+    sums = {"checksum": checksum(file), "tensors": classifier_file.checksum(file)}
+    return {"path": str(file), **sums, "learnt_from": learnt_from(file)}
 
 
 def _devices(machine: Machine) -> list[torch.device]:

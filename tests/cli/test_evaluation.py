@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ from alexnet import cli, recipes
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import PreparedSet
 from alexnet.training.recipe import Machine
+from alexnet.training.run import learnt_from
 from alexnet.training.train import train
 
 
@@ -79,8 +81,39 @@ def test_runs_that_learnt_from_another_division_are_told_of_once(trained, capsys
     assert err.startswith(told)
     assert len(err.splitlines()) == 1
     # A lone file does not say what it learnt from.
-    assert cli.main(["evaluate", str(run / "best.safetensors"), "--data", str(other)]) == 0
+    shutil.copy(run / "best.safetensors", tmp_path / "lone.safetensors")
+    assert cli.main(["evaluate", str(tmp_path / "lone.safetensors"), "--data", str(other)]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_start_that_learnt_from_another_division_is_told_of(trained, capsys, tmp_path):
+    run, _, picture = trained
+    mended = prepare(picture.parents[1], tmp_path / "mended", holdout=0.25, test=0.25, seed=1).path
+    told = f"learnt from another prepared set than {mended}, perhaps from images that are in its"
+    for start, new in ((run, tmp_path / "tuned"), (tmp_path / "tuned", tmp_path / "again")):
+        capsys.readouterr()
+        assert cli.main(["finetune", str(start), "--data", str(mended), "--run", str(new), "--epochs", "1"]) == 0
+        name = run if start == run else f"the start of {start}"
+        assert f"alexnet: {name} {told} val or test split: then" in capsys.readouterr().err
+    # The set of the first run is two starts away.
+    for command in ("evaluate", "calibrate"):
+        cli.main([command, str(tmp_path / "again"), "--data", str(mended)])
+        assert f"alexnet: the start of {tmp_path / 'again'} {told} val split: then" in capsys.readouterr().err
+    again = tmp_path / "again"
+    assert [len(learnt_from(again / f"{name}.safetensors")) for name in ("weights", "start")] == [3, 2]
+
+
+def test_a_start_of_the_same_set_or_of_other_classes_is_not(trained, capsys, tmp_path):
+    run, prepared, picture = trained
+    shutil.copytree(picture.parents[1] / "dark", tmp_path / "others" / "night")
+    shutil.copytree(picture.parents[1] / "light", tmp_path / "others" / "day")
+    others = prepare(tmp_path / "others", tmp_path / "set", holdout=0.25).path
+    for data in (prepared, others):
+        new = tmp_path / f"tuned-{data.name}"
+        capsys.readouterr()
+        assert cli.main(["finetune", str(run), "--data", str(data), "--run", str(new), "--epochs", "1"]) == 0
+        assert cli.main(["evaluate", str(new), "--data", str(data)]) == 0
+        assert "learnt from" not in capsys.readouterr().err
 
 
 def test_evaluate_names_the_splits_there_are(trained, capsys):
