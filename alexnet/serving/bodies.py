@@ -145,6 +145,11 @@ def _of_form(data: bytes, content_type: str, limits: Limits) -> list[Upload]:
         raise Bad(400, "form", "the form is damaged: its parts cannot be told apart.") from None
     if not form.ended:
         raise Bad(400, "form", "the form is cut short: its last boundary is missing.")
+    if form.other and not form.found:
+        given = printable(form.other)
+        raise Bad(
+            400, "form", f"there is no picture in the request: its form has the field {given!r}; call it {FIELD!r}."
+        )
     return form.found
 
 
@@ -153,6 +158,7 @@ class _Form:
 
     def __init__(self, limits: Limits) -> None:
         self.found: list[Upload] = []
+        self.other = ""  # the name of a field that is not taken
         self.ended = False
         self._limits, self._parts = limits, 0
         self._begin()
@@ -182,9 +188,12 @@ class _Form:
 
         self._parts += 1
         options = parse_options_header(self._disposition)[1]
-        if options.get(b"name") == FIELD.encode():
+        field = options.get(b"name", b"").decode("utf-8", "replace")
+        if field == FIELD:
             name = options.get(b"filename", b"").decode("utf-8", "replace")
             self.found.append(Upload(base_name(name, len(self.found) + 1), bytes(self._data)))
+        else:
+            self.other = field
         if len(self.found) > self._limits.images or self._parts > self._limits.images + 16:
             fit = counted(self._limits.images, "image")
             raise Bad(413, "images", f"a request may bring {fit}; send the others apart.")

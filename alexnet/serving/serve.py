@@ -157,13 +157,15 @@ async def _run(server: "Server", listener: socket.socket, ready: Callable[[], ob
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket bound to the address; it listens, and clients get through, once requests are taken."""
+    if not 0 <= port <= 65535:  # a greater one would be taken modulo 65536, by some systems silently
+        raise InputError(f"port is {port}; it must lie in 0..65535.")
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         # With its protocol named asyncio sends small answers at once; else each would wait 40 ms for the client's word.
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InputError(f"{host} is no address to listen at ({error}); 127.0.0.1 is this machine alone.") from None
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -171,8 +173,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _UNREAD)
         try:
             listener.bind(place)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+        except OSError as error:
+            reason = error.strerror or error
             raise InputError(f"{host}:{port} cannot be listened at ({reason}); --port names another port.") from None
         yield listener
 

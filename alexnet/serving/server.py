@@ -134,8 +134,9 @@ def _add_refusals(app: "FastAPI") -> None:
         return refused(request, 422, "parameter", f"{first['loc'][-1]}: {told}.")
 
     async def lost(request: "Request", error: Any) -> JSONResponse:
-        known = {404: f"there is nothing at {request.url.path}; /docs lists what there is."}
-        known[405] = f"{request.url.path} does not take {request.method}; /docs tells what it takes."
+        where, told = request.url.path, "/docs tells people, /openapi.json programs, what"
+        known = {404: f"there is nothing at {where}; {told} there is."}
+        known[405] = f"{where} does not take {request.method}; {told} it takes."
         sentence = known.get(error.status_code, str(error.detail))
         return refused(request, error.status_code, "address", sentence, error.headers)
 

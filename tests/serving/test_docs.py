@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from alexnet.serving.limits import Limits
 from alexnet.serving.telling import REASONS
 
 ROOT = Path(__file__).parents[2]
+ADDRESS = "http://127.0.0.1:8000"
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+PYTHON = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 
 
@@ -28,15 +31,15 @@ def test_the_commands_run_in_order(start, draw, make_classifier, tmp_path, monke
     (tmp_path / "photographs").mkdir()
     for number, name in enumerate(("one.jpg", "two.jpg", "photographs/1.jpg", "photographs/2.jpg")):
         Path(name).write_bytes(draw(number, (60, 80), "JPEG"))
-    server, answers = None, []
+    servers, answers = [], []
     for command in COMMANDS:
         if command.startswith("pip install"):
             continue
         if command.startswith("alexnet serve"):
             words = [str(Path(word).resolve()) if Path(word).exists() else word for word in shlex.split(command)[2:]]
-            server = start(*words)
+            servers.append(start(*words))
         elif command.startswith("curl"):
-            asked = shlex.split(command.replace("http://127.0.0.1:8000", server.address))
+            asked = shlex.split(command.replace(ADDRESS, servers[-1].address))
             found = subprocess.run([*asked, "-sS", "--fail"], capture_output=True, text=True, timeout=60)
             assert found.returncode == 0, found.stderr
             answers.append(found.stdout)
@@ -45,6 +48,9 @@ def test_the_commands_run_in_order(start, draw, make_classifier, tmp_path, monke
     best = Classifier.load("cifar10", "cpu").predict(["one.jpg"])[0][0][0]
     assert all(f'"label":"{best}"' in answer for answer in answers[:2])
     assert len(answers) == 4
+    client = [sys.executable, "-c", PYTHON.replace(ADDRESS, servers[0].address)]
+    told = subprocess.run(client, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert told.startswith(f"[{{'label': '{best}', 'probability': ")
 
 
 def test_every_address_and_every_limit_is_told_of(client):

@@ -133,6 +133,14 @@ def test_requests_without_a_picture(client, draw):
         assert "no picture in the request" in refused(client.post("/v1/predict", **options), 400)
 
 
+def test_a_field_of_another_name_is_told_the_right_one(client, draw):
+    sentence = refused(client.post("/v1/predict", files={"image": ("a.png", draw())}), 400)
+    assert sentence.endswith("its form has the field 'image'; call it 'images'.")
+    both = [("image", ("a.png", draw())), ("images", ("b.png", draw()))]
+    (result,) = client.post("/v1/predict", files=both).json()["results"]
+    assert result["name"] == "b.png"
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "words"),
     [
@@ -184,8 +192,13 @@ def test_a_path_in_a_name_is_cut_on_its_way_through(client, draw):
         ("POST", "/v1/evidence?abstain=0.5", 400, "did you mean 'abstain_below'?"),
         ("POST", "/v1/embed?top=1", 400, "no parameter 'top'"),
         ("POST", "/v1/embed?stage=relu9", 422, "no stage 'relu9'"),
-        ("GET", "/v1/predict", 405, "does not take GET"),
-        ("POST", "/v1/neighbours", 404, "nothing at /v1/neighbours"),
+        ("GET", "/v1/predict", 405, "does not take GET; /docs tells people, /openapi.json programs, what it takes."),
+        (
+            "POST",
+            "/v1/neighbours",
+            404,
+            "at /v1/neighbours; /docs tells people, /openapi.json programs, what there is.",
+        ),
         ("GET", "/../../etc/passwd", 404, "nothing at"),
         ("POST", "/v1/predict/", 404, "nothing at /v1/predict/"),
     ],
