@@ -23,6 +23,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 _OPENING = threading.Lock()
 _MOST_UNZIPPED = 1 << 28
 _GZIP = b"\x1f\x8b"
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")  # the brands of a HEIC file
 
 
 class Refused(Exception):
@@ -128,6 +129,8 @@ def _decode_with_pillow(data: bytes, limit: int, orientation: bool) -> np.ndarra
     try:
         image = _open(data)
     except UnidentifiedImageError:
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+            raise Refused("a HEIC photograph; convert it to JPEG first") from None
         raise Refused(f"not an image ({', '.join(FORMATS)})") from None
     except Exception as error:
         raise _damaged(error) from None

@@ -100,13 +100,11 @@ def summary(prepared: PreparedSet) -> list[str]:
             f"{counted(prepared.rejected, 'file was', 'files were')} refused, such as {first}: see {path}."
         )
     path = prepared.path / "identical.csv"
-    if prepared.description["identical"]:
+    if shared := prepared.description["identical"]:
+        sentences.append(f"{counted(shared, 'picture is', 'pictures are')} in more than one split: see {path}.")
+    if doubtful := prepared.description.get("contradicted", 0):
         sentences.append(
-            f"{counted(prepared.description['identical'], 'picture is', 'pictures are')} in two splits: see {path}."
-        )
-    if contradicted := prepared.description.get("contradicted", 0):
-        sentences.append(
-            f"{counted(contradicted, 'picture is', 'pictures are')} in two classes, a label is wrong: see {path}."
+            f"{counted(doubtful, 'picture is', 'pictures are')} in more than one class, a label is wrong: see {path}."
         )
     for split in prepared.counts:
         present = set(np.unique(prepared.split(split).labels).tolist())

@@ -5,7 +5,7 @@ A prepared set is a folder:
     dataset.json                 classes, policies, splits with the checksum of every file; the same from run to run
     statistics.safetensors       mean float32 [3,S,S] and covariance float64 [3,3] of the training split
     rejected.csv                 path,reason of what could not be used
-    identical.csv                pictures that are in two splits, or in two classes
+    identical.csv                pictures that are in more than one split, or class
     SPLIT/shard-00000.tar        JPEG: a WebDataset tar of KEY.jpg, KEY.cls and KEY.json; raw: .npy, uint8 [n,3,S,S]
     SPLIT/labels.npy             int64 [N], in stored order
     SPLIT/index.npy              int64 [N,2]: where the bytes of KEY.jpg begin in their shard, and how many (JPEG only)
@@ -161,8 +161,7 @@ class Shards:
     def _map(self, shard: int) -> np.ndarray:
         """A shard's bytes (JPEG) or images (raw), mapped when first used.
 
-        torch maps a file without keeping it open, numpy does not: ImageNet has more shards than a process may
-        have open files.
+        torch maps a file without keeping it open, numpy does not: ImageNet has more shards than files may be open.
         """
         if shard not in self._maps:
             path = self._files[shard]
@@ -202,7 +201,9 @@ class PreparedSet:
         if not (path / "dataset.json").is_file():
             if partial(path).is_dir():
                 raise InputError(f"{path} is not finished: repeat its `alexnet prepare` command, which goes on.")
-            raise InputError(f"{path} is not a prepared set; `alexnet prepare SOURCE {path}` makes one.")
+            filled = path.is_dir() and any(path.iterdir())
+            what = f"{path} PREPARED` makes one of photographs that it holds" if filled else f"SOURCE {path}` makes one"
+            raise InputError(f"{path} is not a prepared set; `alexnet prepare {what}.")
         description = files.read_json(path / "dataset.json")
         if not isinstance(description, dict) or description.get("format") != FORMAT:
             raise InputError(f"{path} has another format than this version reads ({FORMAT}); prepare it anew.")

@@ -152,6 +152,8 @@ def damaged(position: float) -> bytes:
     [
         (lambda: b"", "empty"),
         (lambda: b"hello, this is a text", "not an image"),
+        (lambda: b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "a HEIC photograph; convert it to JPEG first"),
+        (lambda: b"\0\0\0\x20ftypisom\0\0\x02\0isomavc1", "not an image"),  # a film
         (lambda: b"\xff\xd8\xff", "not an image"),
         (lambda: damaged(0.7), "truncated"),
         (lambda: damaged(0.97), "truncated"),

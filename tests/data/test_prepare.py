@@ -166,23 +166,25 @@ def test_one_picture_is_one_image(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "1 file was refused, such as a/x (" in told
 
 
-def test_identical_pictures_in_two_splits_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_identical_pictures_in_several_splits_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
-    for split in ("train", "val"):
+    for number, split in enumerate(("train", "val", "test")):
         write_folder(source / split, 2)
         for i, path in enumerate(sorted((source / split).glob("*/*"))):
-            noise(i + (1000 if split == "val" else 0)).save(path)
+            noise(i + 100 * number).save(path)
     noise(2000).save(source / "train/a/same.png")
     noise(2000).save(source / "train/b/again.bmp")
     noise(2000).save(source / "val/b/same.png", compress_level=1)
+    noise(2000).save(source / "test/b/same.png")
     prepared = prepare(source, tmp_path / "set", images_per_shard=2)
     assert prepared.description["identical"] == 1
     with (prepared.path / "identical.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[1:] == [
-        ["1", "train", "train/a/same.png"], ["1", "train", "train/b/again.bmp"], ["1", "val", "val/b/same.png"],
+        ["1", "test", "test/b/same.png"], ["1", "train", "train/a/same.png"],
+        ["1", "train", "train/b/again.bmp"], ["1", "val", "val/b/same.png"],
     ]  # fmt: skip
-    assert "1 picture is in two splits: see " in capsys.readouterr().err
+    assert "1 picture is in more than one split: see " in capsys.readouterr().err
 
 
 def test_identical_pictures_of_two_classes_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,8 +202,8 @@ def test_identical_pictures_of_two_classes_are_reported(tmp_path: Path, capsys: 
         assert list(csv.reader(file))[1:] == [["1", "train", "a/same.png"], ["1", "train", "b/same.bmp"]]
     assert (prepared.description["identical"], prepared.description["contradicted"]) == (0, 1)
     told = capsys.readouterr().err
-    assert "1 picture is in two classes, a label is wrong: see " in told
-    assert "two splits" not in told
+    assert "1 picture is in more than one class, a label is wrong: see " in told
+    assert "more than one split" not in told
     (source / "b/same.bmp").unlink()
     assert "contradicted" not in prepare(source, tmp_path / "other").description
 

@@ -178,8 +178,11 @@ def test_refusals(tmp_path: Path) -> None:
     prepared = write_set(tmp_path / "set", "raw")
     with pytest.raises(InputError, match=r"no split 'val'; it has train.*--holdout"):
         prepared.split("val")
-    with pytest.raises(InputError, match="is not a prepared set"):
+    with pytest.raises(InputError, match=r"is not a prepared set; `alexnet prepare SOURCE \S*nothing` makes one\."):
         PreparedSet.open(tmp_path / "nothing")
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"photos is not a prepared set; `alexnet prepare \S*photos PREPARED` makes"):
+        PreparedSet.open(tmp_path / "photos")
     (tmp_path / "half.partial").mkdir()
     with pytest.raises(InputError, match="not finished"):
         PreparedSet.open(tmp_path / "half")
