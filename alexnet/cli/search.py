@@ -126,6 +126,8 @@ def neighbours(arguments: list[str]) -> int:
         )
         for each in found:
             terminal.print_json(each.to_json()) if json else _list(each)
+        if out is not None and not json:
+            print(out)
         return int(any(each.error is not None for each in found))
 
     return terminal.parse(command, arguments, "neighbours")

@@ -67,8 +67,9 @@ def test_neighbours(place, capsys, tmp_path):
     assert len(first["neighbours"]) == 6
     assert second.keys() == {"image", "error"}
     assert (tmp_path / "near.svg").is_file()
-    code, out, err = run(capsys, *words)
+    code, out, err = run(capsys, *words, "--out", tmp_path / "near.png")
     assert code == 1
+    assert out.splitlines()[-1] == str(tmp_path / "near.png")
     assert "bad.png: " in err
     assert run(capsys, "neighbours", place / "features")[0] == 2
     code, out, err = run(capsys, "neighbours", place / "others", query, "--k", 0)
