@@ -26,6 +26,7 @@ from alexnet.evaluation.evaluate import Evaluation
 from alexnet.evaluation.lesions import cut_off, lesion
 from alexnet.model.network import Config
 from alexnet.training import train as training
+from alexnet.training.finished import unfinished
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.run import Run, learnt_from
@@ -128,6 +129,7 @@ def evaluate(
     with distributed.joined(place):
         prepared = PreparedSet.open(data)
         _warn_of_others(runs, prepared, split)
+        _warn_of_unfinished(runs)
         loader = Loader(prepared.split(split), Loading(), place, cache="none")
         classifiers = [Classifier.load(run, str(place), best) for run in runs]
         for classifier in classifiers:
@@ -182,6 +184,7 @@ def calibrate(
         raise InputError(f"{target} is a folder; --out takes the name of a file.")
     prepared = PreparedSet.open(data)
     _warn_of_others([run], prepared, split)
+    _warn_of_unfinished([run], " and writes its classifier anew, at temperature 1" if out is None else "")
     place = devices.choose(device)
     if place.type == "cpu":
         devices.keep_pages()
@@ -250,6 +253,13 @@ def _of_another(run: str | Path, prepared: PreparedSet) -> str:
     if not any(others):
         return ""
     return str(run) if others[-1] else f"the start of {run}"
+
+
+def _warn_of_unfinished(runs: Sequence[str | Path], more: str = "") -> None:
+    """Nothing; runs that were stopped before their end are told of."""
+    for run in dict.fromkeys(map(Path, runs)):
+        if left := unfinished(run):
+            _say(f"{run} is unfinished ({left[0]} of {left[1]} epochs): `alexnet resume {run}` goes on{more}.")
 
 
 def _warn_of_lesions(classifiers: Sequence[Classifier], edit: Sequence[str]) -> None:

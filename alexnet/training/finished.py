@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from alexnet import locks
+from alexnet.config import from_json
 from alexnet.files import read_json, write_json
 from alexnet.training import journal
 from alexnet.training.run import lock
+from alexnet.training.schedule import Milestones, Plateau
 
 _NOTE = "finished.json"
 
@@ -20,6 +22,18 @@ def finished(run: Path) -> bool:
     """Whether the run was trained to its end, and its journal still tells of every epoch."""
     note = run / _NOTE
     return note.is_file() and len(epochs(run)) == read_json(note)["epochs"]
+
+
+def unfinished(run: Path) -> tuple[int, int] | None:
+    """(Epochs trained, epochs to train at most) of a run that stopped on the way; None at its end, or of no run."""
+    lines = epochs(run)
+    if not (lines and (run / "recipe.json").is_file()):
+        return None
+    described = read_json(run / "recipe.json")["schedule"]
+    schedule: Plateau | Milestones = from_json(Plateau | Milestones, described, f"{run / 'recipe.json'}: schedule")
+    errors = [line["validation"]["top1_error"] for line in lines if line["validation"]]
+    done = len(lines) >= schedule.epochs or schedule.finished(errors)
+    return None if done else (len(lines), schedule.epochs)
 
 
 def finish(run: Path) -> None:

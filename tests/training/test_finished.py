@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from alexnet import locks, recipes
+from alexnet import config, locks, recipes
 from alexnet.commands import resume
 from alexnet.errors import InputError
-from alexnet.training.finished import epochs, finish, finished, lighten
+from alexnet.training.finished import epochs, finish, finished, lighten, unfinished
 from alexnet.training.recipe import Machine
 from alexnet.training.run import lock
+from alexnet.training.schedule import Plateau
 from alexnet.training.train import train
 
 CPU = Machine(devices=("cpu",), threads=1)
@@ -79,6 +80,24 @@ def test_an_ordinary_run_keeps_what_it_is_resumed_from(prepared, tmp_path):
     finish(run.path)
     assert finished(run.path)
     assert len(epochs(run.path)) == 2
+
+
+def test_a_run_is_unfinished_until_its_schedule_ends_it(prepared, tmp_path):
+    run = train(tiny(), prepared, tmp_path / "run", CPU)
+    assert unfinished(run.path) is None
+    journal = run.path / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if '"event": "epoch"' in line)
+    journal.write_text("".join(lines[: first + 3]))
+    assert unfinished(run.path) == (1, 2)
+    assert unfinished(tmp_path / "nowhere") is None
+    # A plateau may end it early: here the error of the second epoch is no better.
+    recipe = json.loads((run.path / "recipe.json").read_text())
+    recipe["schedule"] = config.to_json(Plateau(9, drops=0, patience=1))
+    (run.path / "recipe.json").write_text(json.dumps(recipe))
+    assert unfinished(run.path) == (1, 9)
+    journal.write_text("".join([*lines, lines[-1]]))
+    assert unfinished(run.path) is None
 
 
 def test_what_another_process_trains_is_not_lightened(tmp_path):
