@@ -14,6 +14,7 @@ from alexnet.errors import counted
 from alexnet.evaluation.calibration import Calibration
 from alexnet.evaluation.classifier import Prediction, ViewsName
 from alexnet.evaluation.evaluate import Evaluation
+from alexnet.training.run import learnt_from
 
 _BAR = 30
 
@@ -51,8 +52,8 @@ def evaluate(arguments: list[str]) -> int:
             views: answer for the centre of a picture, or for the mean over the paper's ten crops, or over nine
                 (CIFAR-10).
             best: take a run's classifier at its lowest validation error, not the last.
-            out: the folder to write to. Without it one run's files go to its own evaluation-SPLIT-VIEWS, and nothing is
-                written for several.
+            out: the folder to write to. Without it one run's files go to its own evaluation-SPLIT-VIEWS (with -on-SET
+                behind it where the run did not learn from this set), and nothing is written for several.
             save_probabilities: write each image's probabilities too.
             edit: set units to zero on the way: conv3=zero, conv3:0,5=zero (units 0 and 5), tower2=zero (that half of
                 every row that two towers hold). May be given several times; files are then written to --out alone.
@@ -62,7 +63,7 @@ def evaluate(arguments: list[str]) -> int:
         if not runs:
             return terminal.fail("evaluate wants at least one RUN: `alexnet evaluate RUN --data PREPARED`.", 2)
         if out is None and len(runs) == 1 and runs[0].is_dir() and not edit:
-            out = runs[0] / f"evaluation-{split}-{views}{'-best' if best else ''}"
+            out = runs[0] / f"evaluation-{split}-{views}{'-best' if best else ''}{_on(runs[0], data)}"
         if out is None and save_probabilities:
             return terminal.fail("--save-probabilities wants a folder to write to: --out FOLDER.", 2)
         with terminal.bar("evaluating", PreparedSet.open(data).counts.get(split, 0), "images") as progress:
@@ -121,12 +122,8 @@ def calibrate(arguments: list[str]) -> int:
         with terminal.bar("calibrating", total, "images") as progress:
             found = alexnet.calibrate(run, data, split, views, best=best, out=out, device=device, progress=progress)
         terminal.print_json(found.to_json()) if json else _tell_calibration(found)
-        if found.worse:
-            terminal.note(
-                f"alexnet: on {found.measured} the loss is higher at this temperature than at 1 "
-                f"({found.after.loss:.4f}, {found.before.loss:.4f}): {counted(found.images, 'image')} of {found.split} "
-                "are too few to fit it to. Hold out more (`alexnet prepare --holdout`), train again and calibrate that."
-            )
+        if found.worse or found.farther:
+            terminal.note(f"alexnet: on {found.measured} {_warning(found)}")
         return 0
 
     return terminal.parse(command, arguments, "calibrate")
@@ -177,13 +174,23 @@ def predict(arguments: list[str]) -> int:
     return terminal.parse(command, arguments, "predict")
 
 
+def _on(run: Path, data: Path) -> str:
+    """What another set than the run's own adds to a folder's name: its name, and its fingerprint's first digits."""
+    fingerprint = PreparedSet.open(data).fingerprint
+    own = learnt_from(run / "weights.safetensors")[-1:]
+    if own and own[0]["fingerprint"] == fingerprint:
+        return ""
+    return f"-on-{data.resolve().name}-{fingerprint[:8]}"
+
+
 def _tell(result: Evaluation, split: str, out: Path | None) -> None:
     models = f", {result.models} classifiers averaged" if result.models > 1 else ""
     shown = f"{result.views} view{'' if result.views == 'centre' else 's'}"
     print(f"{counted(result.images, 'image')} of {split}, {shown}{models}")
     if result.edit:
         print(f"lesioned     {', '.join(result.edit)}")
-    print(f"top-1 error  {result.top1_error:.4f} ± {result.top1_standard_error:.4f} (standard error)")
+    shares = f"{result.top1_error:.4f} ± {result.top1_standard_error:.4f} (standard error)"
+    print(f"top-1 error  {shares}; always one answer: {result.always_one_error:.4f}")
     if len(result.classes) > 5:
         print(f"top-5 error  {result.top5_error:.4f}")
     print(f"loss         {result.loss:.4f}")
@@ -214,6 +221,24 @@ def _tell_calibration(found: Calibration) -> None:
         below = f"{row.abstain_below:.4f}" if row.abstain_below == round(row.abstain_below, 4) else row.abstain_below
         print(f"{row.share:8.1%}  {row.images:7,}  {below:>13}  {row.error:.4f} ({low:.4f} to {high:.4f})")
     print(f"\nkept in  {found.file}\nfigure   {found.figure}")
+
+
+def _warning(found: Calibration) -> str:
+    """What is worse at the temperature than at 1, and why: the loss, or only the calibration error."""
+    before, after = found.before, found.after
+    if found.worse:
+        return (
+            f"the loss is higher at this temperature than at 1 ({after.loss:.4f}, {before.loss:.4f}): "
+            f"{counted(found.images, 'image')} of {found.split} are too few to fit it to. Hold out more "
+            "(`alexnet prepare --holdout`), train again and calibrate that."
+        )
+    told = (
+        f"the calibration error is higher at this temperature than at 1 ({after.calibration_error:.4f}, "
+        f"{before.calibration_error:.4f}), though the loss is not"
+    )
+    if found.too_few_to_tell:
+        return f"{told}: {counted(len(found.errors), 'image')} are too few to tell, chance alone makes as much."
+    return f"{told}, and by more than chance makes: look at {found.figure} before you rely on it."
 
 
 def _draw(prediction: Prediction) -> None:

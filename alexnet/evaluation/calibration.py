@@ -58,6 +58,16 @@ class Calibration:
         return self.after.loss > self.before.loss
 
     @property
+    def farther(self) -> bool:
+        """Whether the calibration error measured is higher at the temperature than at 1."""
+        return self.after.calibration_error > self.before.calibration_error
+
+    @property
+    def too_few_to_tell(self) -> bool:
+        """Whether both calibration errors measured are such as chance alone makes of so many images."""
+        return all(each.calibration_error <= each.by_chance_at_most for each in (self.before, self.after))
+
+    @property
     def answered(self) -> tuple[Answered, ...]:
         """The error among the images that are answered, for the shares of `SHARES`."""
         return risk_coverage(self.confidences, self.errors)

@@ -60,6 +60,11 @@ class Evaluation:
         return metrics.standard_error(self.top1_error, self.images)
 
     @property
+    def always_one_error(self) -> float:
+        """The top-1 error of always answering the class that has most images here."""
+        return 1 - int(self.class_images.max()) / self.images if self.images else math.nan
+
+    @property
     def confusion(self) -> Tensor:
         """int64 `[K, K]`: images of the row's class that were taken for the column's."""
         return metrics.confusion(self.labels, self.answers, len(self.classes))
@@ -81,8 +86,10 @@ class Evaluation:
         return len(set(self.answers.tolist()))
 
     def to_json(self) -> dict[str, Any]:
-        """The promised numbers by name, with the split and the set where they are known."""
-        measured = {} if self.data is None else {"split": self.split, "data": dict(self.data)}
+        """The promised numbers by name; with the split, the set and `always_one_error` where they are known."""
+        measured: dict[str, Any] = {}
+        if self.data is not None:
+            measured = {"split": self.split, "data": dict(self.data), "always_one_error": self.always_one_error}
         return {
             **measured,
             **({"edit": list(self.edit)} if self.edit else {}),

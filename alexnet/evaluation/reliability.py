@@ -43,6 +43,8 @@ class Reliability:
     """The expected calibration error: the mean over images of |confidence - accuracy| of an image's bin."""
     by_chance: float
     """What it would be on average if every probability were exact: few images alone make it more than 0."""
+    by_chance_at_most: float
+    """And what it would then stay below in 95 of 100 cases."""
     bins: tuple[Bin, ...]
 
 
@@ -84,6 +86,7 @@ def reliability(columns: Tensor, temperature: float = 1.0, bins: int = _BINS) ->
         loss=float(losses.mean()),
         calibration_error=_gap(places, sure, right, bins),
         by_chance=float(np.mean(chances)),
+        by_chance_at_most=float(np.quantile(chances, 0.95)),
         bins=tuple(Bin(i / bins, (i + 1) / bins, *row) for i, row in enumerate(rows)),
     )
 

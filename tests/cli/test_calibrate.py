@@ -8,15 +8,19 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors import safe_open
 
+import alexnet
 from alexnet import cli, recipes
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 from alexnet.evaluation import classifier_file
+from alexnet.evaluation.calibration import Calibration
 from alexnet.evaluation.classifier import Classifier
+from alexnet.evaluation.reliability import reliability
 from alexnet.training.recipe import Machine
 from alexnet.training.train import train
 
@@ -81,6 +85,32 @@ def test_the_table_and_a_set_without_test(run, root, capsys):
     count = PreparedSet.open(root / "halves").counts["val"]
     assert re.search(rf"\n  100\.0%  {count:7d}         0\.\d{{4}}  0\.\d{{4}} \(0\.\d{{4}} to 0\.\d{{4}}\)\n", out)
     assert "learnt from another prepared set" in err
+
+
+@pytest.mark.parametrize(
+    ("images", "sure", "loss", "told"),
+    [
+        (47, 0.7, 0.6, "(0.1468, 0.0032), though the loss is not: 47 images are too few to tell, chance alone makes"),
+        (4700, 0.7, 0.6, "(0.1468, 0.0032), though the loss is not, and by more than chance makes: look at figure.png"),
+        (
+            47,
+            0.7,
+            0.8,
+            "the loss is higher at this temperature than at 1 (0.8000, 0.7000): 3 images of val are too few",
+        ),
+        (47, 0.55, 0.7, ""),
+    ],
+)
+def test_what_is_worse_at_the_temperature_is_told(images, sure, loss, told, root, capsys, monkeypatch):
+    errors = (torch.arange(images) % 47 >= 26).double()
+    rows = [[torch.full_like(errors, value) for value in pair] for pair in ((0.55, 0.7), (sure, loss))]
+    before, after = (reliability(torch.stack([of, errors, by])) for of, by in rows)
+    made = Calibration(2.0, "centre", "val", 3, "test", "apart", before, after, rows[1][0], errors, "f", "figure.png")
+    monkeypatch.setattr(alexnet, "calibrate", lambda *_, **__: made, raising=False)
+    assert cli.main(["calibrate", "run", "--data", str(root / "prepared"), "--json"]) == 0
+    err = capsys.readouterr().err
+    assert told in err
+    assert len(err.splitlines()) == bool(told)
 
 
 def test_best_is_calibrated_with_the_last_where_they_are_one_network(run, root, capsys):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import sys
 
@@ -40,9 +41,26 @@ def test_evaluate_prints_one_object_and_writes_files(trained, capsys):
     assert {"top1_error", "top1_standard_error", "top5_error", "loss", "images", "views", "models"} <= result.keys()
     assert (result["images"], result["views"], result["models"]) == (4, "centre", 1)
     assert result["split"] == "val"
+    assert result["always_one_error"] == 0.5
     assert result["data"] == {"path": str(prepared), "fingerprint": PreparedSet.open(prepared).fingerprint}
     assert json.loads((run / "evaluation-val-centre" / "evaluation.json").read_text()) == result
     assert (run / "evaluation-val-centre" / "confusion.csv").is_file()
+
+
+def test_another_set_has_a_folder_of_its_own(trained, capsys, tmp_path):
+    run, prepared, picture = trained
+    own = run / "evaluation-val-centre"
+    assert cli.main(["evaluate", str(run), "--data", str(shutil.copytree(prepared, tmp_path / "moved"))]) == 0
+    assert f"by class     {own}\n" in capsys.readouterr().out, "the same set"
+    kept = (own / "evaluation.json").read_bytes()
+    others = [prepare(picture.parents[1], tmp_path / f"{n}" / "set", holdout=0.25, seed=n).path for n in (1, 2)]
+    for other in others:
+        assert cli.main(["evaluate", str(run), "--data", str(other)]) == 0
+        fingerprint = PreparedSet.open(other).fingerprint
+        folder = run / f"evaluation-val-centre-on-set-{fingerprint[:8]}"
+        assert f"by class     {folder}\n" in capsys.readouterr().out
+        assert json.loads((folder / "evaluation.json").read_text())["data"]["fingerprint"] == fingerprint
+    assert (own / "evaluation.json").read_bytes() == kept
 
 
 def test_several_runs_are_an_ensemble_and_write_where_asked(trained, capsys, tmp_path):
@@ -52,7 +70,7 @@ def test_several_runs_are_an_ensemble_and_write_where_asked(trained, capsys, tmp
     assert cli.main([*arguments, "--save-probabilities", "--out", str(tmp_path / "out")]) == 0
     told, notes = capsys.readouterr()
     assert "4 images of val, ten views, 2 classifiers averaged" in told
-    assert "(standard error)" in told
+    assert re.search(r"\ntop-1 error  0\.\d{4} ± 0\.\d{4} \(standard error\); always one answer: 0\.5000\n", told)
     assert "top-5" not in told
     assert "Nothing was written" not in notes
     assert np.load(tmp_path / "out" / "probabilities.npy").shape == (4, 2)
@@ -114,6 +132,23 @@ def test_a_start_of_the_same_set_or_of_other_classes_is_not(trained, capsys, tmp
         assert cli.main(["finetune", str(run), "--data", str(data), "--run", str(new), "--epochs", "1"]) == 0
         assert cli.main(["evaluate", str(new), "--data", str(data)]) == 0
         assert "learnt from" not in capsys.readouterr().err
+
+
+def test_an_unfinished_run_is_told_of(trained, capsys, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["schedule"]["epochs"] = 60
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    told = f"alexnet: {run} is unfinished (1 of 60 epochs): `alexnet resume {run}` goes on"
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(run), str(run), "--data", str(trained[1]), "--json"]) == 0
+    assert capsys.readouterr().err.startswith(f"{told}.\nNothing was written")
+    arguments = ["calibrate", str(run), "--data", str(trained[1])]
+    for out, more in (([], " and writes its classifier anew, at temperature 1"), (["--out", str(tmp_path / "x")], "")):
+        cli.main([*arguments, *out])
+        assert f"{told}{more}.\n" in capsys.readouterr().err
+    cli.main(["calibrate", str(trained[0]), "--data", str(trained[1]), "--out", str(tmp_path / "x")])
+    assert "unfinished" not in capsys.readouterr().err
 
 
 def test_evaluate_names_the_splits_there_are(trained, capsys):

@@ -47,6 +47,8 @@ def test_agrees_with_formulas_on_plainly_averaged_probabilities(
     assert result.top5_error == pytest.approx(1 - top_k_accuracy_score(pictures.labels, expected, k=5, labels=names))
     np.testing.assert_allclose(result.probabilities, expected, atol=2e-6)
     assert (result.images, result.views, result.models) == (24, views, 2)
+    assert result.always_one_error == pytest.approx(min(np.mean(pictures.labels != label) for label in names))
+    assert "always_one_error" not in result.to_json(), "a run's journal stays as it is"
     assert 0 < result.top1_error < 1
 
 

@@ -48,6 +48,21 @@ def test_exact_probabilities_are_off_by_chance_alone():
     assert found.by_chance < 0.01
 
 
+def test_chance_stays_below_its_limit_in_95_of_100_cases():
+    random = np.random.default_rng(2)
+    sure = random.uniform(0.1, 1, 50)
+    found = reliability(torch.tensor(np.stack([sure, sure, sure])))
+    drawn = []
+    for _ in range(400):
+        gaps = [0.0] * 15
+        for probability in sure.tolist():
+            place = min(14, int(np.ceil(probability * 15)) - 1)
+            gaps[place] += probability - (random.random() < probability)
+        drawn.append(sum(map(abs, gaps)) / 50)
+    assert np.mean(drawn) == pytest.approx(found.by_chance, rel=0.05)
+    assert 0.9 < np.mean([each <= found.by_chance_at_most for each in drawn]) < 0.99
+
+
 def test_risk_by_coverage_is_that_of_a_loop():
     rows = columns(333)
     sure, errors = rows[0].round(decimals=2), rows[1]  # rounded: many are equally sure, none but 1 between digits
