@@ -6,11 +6,13 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from alexnet.files import json_text
 
@@ -25,13 +27,46 @@ Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 def parse(command: Callable[..., int], arguments: list[str], prog: str) -> int:
     """The exit code of `command`, called with what `arguments` say; tyro prints help and wrong usage, and exits."""
     markers = (tyro.conf.AvoidSubcommands, tyro.conf.HelptextFromCommentsOff)
+    numbers = ConstructorRegistry()
+    numbers.primitive_rule(_number)
     try:
-        return tyro.cli(command, args=arguments, prog=f"alexnet {prog}", config=markers, console_outputs=_speaks())
+        return tyro.cli(
+            command,
+            args=arguments,
+            prog=f"alexnet {prog}",
+            config=markers,
+            registry=numbers,
+            console_outputs=_speaks(),
+        )
     except SystemExit as exit:
         if exit.code == 2:
             for flag in filter(None, map(_meant, arguments)):
                 note(f"alexnet: did you mean {flag}?")
         raise
+
+
+def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """How tyro reads a number, or None where it may be that; what is no number is told in a sentence."""
+    kinds = get_args(info.type) if info.type_origin in (Union, UnionType) else (info.type,)
+    kind, *others = sorted(kinds, key=lambda each: each is NoneType)
+    if kind not in (int, float) or others not in ([], [NoneType]):
+        return None
+
+    def read(words: list[str]) -> Any:
+        if others and words == ["None"]:
+            return None
+        try:
+            return kind(words[0])
+        except ValueError:
+            raise ValueError(f"{words[0]!r} is not a {'whole ' if kind is int else ''}number.") from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{'{None}|' if others else ''}{kind.__name__.upper()}",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, (int, *kinds)),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def _meant(word: str) -> str:

@@ -94,6 +94,30 @@ def test_wrong_usage_is_2(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--epochs", "ten"], "--epochs: 'ten' is not a whole number."),
+        (["--epochs", "1.5"], "--epochs: '1.5' is not a whole number."),
+        (["--rate", "fast"], "--rate: 'fast' is not a number."),
+        (["--rate", "None"], "--rate: 'None' is not a number."),
+    ],
+)
+def test_what_is_no_number_is_told_in_a_sentence(words, sentence, capsys):
+    def command(*, epochs: int | None = 3, rate: float = 1) -> int:
+        print(json.dumps([epochs, rate]))
+        return 0
+
+    with pytest.raises(SystemExit, match="2"):
+        terminal.parse(command, words, "train")
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert "errors" not in told
+    assert "invalid literal" not in told
+    assert terminal.parse(command, ["--epochs", "None", "--rate", "1e-3"], "train") == 0
+    assert json.loads(capsys.readouterr().out) == [None, 0.001]
+
+
 def test_only_rank_0_speaks_but_each_tells_its_errors(report, monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     assert cli.main(["--help"]) == 0
