@@ -118,7 +118,10 @@ class Run:
         differs = [(f"data.{k}", ours[k], theirs[k]) for k in ours if ours[k] != theirs[k]]
         differs += config.difference(self.recipe, recipe)
         if differs:
-            shown = [f"{field}: {_short(here)} -> {_short(there)}" for field, here, there in differs[:_SHOWN]]
+            # What is no single value takes a page: its name must do, and only where there is nothing else to show.
+            plain = [entry for entry in differs if not isinstance(entry[1], list) and not isinstance(entry[2], list)]
+            shown = [f"{field}: {_short(here)} -> {_short(there)}" for field, here, there in plain[:_SHOWN]]
+            shown = shown or [field for field, _, _ in differs[:_SHOWN]]
             if more := len(differs) - len(shown):
                 shown.append(f"and {more} more")
             raise InputError(

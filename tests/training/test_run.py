@@ -1,5 +1,7 @@
 """A run's folder: what it says when another run is asked of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from alexnet import recipes
@@ -7,6 +9,16 @@ from alexnet.errors import InputError
 from alexnet.training.run import Run
 
 DATA = {"path": "set", "fingerprint": "0" * 64, "classes": ["a"], "counts": {"train": 1}, "start": None}
+
+
+def test_lists_are_counted_or_named_and_not_shown(tmp_path):
+    smoke = recipes.named("smoke")
+    run = Run.create(tmp_path / "run", smoke, DATA, {})
+    with pytest.raises(InputError, match=r"\(schedule\.epochs: 3 -> 60; and 1 more\)"):
+        run.require_same(recipes.shorter(smoke, 60), DATA)
+    never = replace(smoke, schedule=replace(smoke.schedule, milestones=()))
+    with pytest.raises(InputError, match=r"ask for \(schedule\.milestones\)\. Give"):
+        run.require_same(never, DATA)
 
 
 def test_of_many_differences_three_are_shown(tmp_path):
