@@ -40,7 +40,7 @@ def predict(
         InputError: there is no such classifier, or no image, or `abstain_below` is no probability.
     """
     if abstain_below is not None and not 0 <= abstain_below <= 1:
-        raise InputError(f"abstain_below is {abstain_below}; it is a probability, from 0 to 1.")
+        raise InputError(f"--abstain-below is {abstain_below}; it is a probability, from 0 to 1.")
     classifier = Classifier.load(run, device, best)
     if abstain_below is not None and classifier.temperature == 1:
         print(

@@ -234,7 +234,7 @@ def test_not_sure(run, root, capsys):
 @pytest.mark.parametrize("below", ["1.5", "-0.1", "nan"])
 def test_what_is_no_probability_is_refused(run, capsys, below):
     assert cli.main(["predict", str(run), "a.png", f"--abstain-below={below}"]) == 1
-    assert "it is a probability, from 0 to 1" in capsys.readouterr().err
+    assert f"--abstain-below is {float(below)}; it is a probability, from 0 to 1" in capsys.readouterr().err
 
 
 def test_evaluate_writes_the_page_with_evidence(run, root, capsys):
