@@ -82,7 +82,7 @@ def digest(config: Any) -> str:
 
 def nearest(word: str, words: typing.Iterable[str]) -> str:
     """ " (did you mean 'x'?)" with the nearest of `words`, or nothing when none is near."""
-    found = difflib.get_close_matches(word, list(words), 1, 0.5)
+    found = difflib.get_close_matches(word, list(words), 1)
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 

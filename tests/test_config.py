@@ -148,3 +148,4 @@ def test_difference_tells_a_none_from_an_absent_leaf():
 def test_nearest():
     assert config.nearest("papr-2012", ["paper-2012", "code-2012"]) == " (did you mean 'paper-2012'?)"
     assert config.nearest("qqq", ["paper-2012"]) == ""
+    assert config.nearest("foo", ["conv5", "pool5"]) == ""
