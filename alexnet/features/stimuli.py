@@ -203,7 +203,10 @@ def of_prepared(path: Path, split: str, size: int, device: torch.device) -> Stim
     """
     prepared = PreparedSet.open(path)
     if prepared.size != size:
-        raise InputError(f"{path} holds images of {prepared.size}×{prepared.size}, the classifier takes {size}×{size}.")
+        raise InputError(
+            f"{path} holds images of {prepared.size}×{prepared.size}, the classifier takes {size}×{size}: prepare the "
+            f"pictures with --size {size}."
+        )
     shards = prepared.split(split)
     names = [entry.name for entry in prepared.classes]
 

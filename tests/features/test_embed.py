@@ -153,6 +153,9 @@ def test_a_prepared_split_gives_the_rows_of_its_pictures(run, folder, tmp_path, 
         assert np.array_equal(made.stage()[row], whole.stage()[whole.paths.index(path)])
     assert len(alexnet.embed(run, prepared.path, tmp_path / "val", ["relu3"])) == prepared.counts["val"]
     assert made.described["source"]["fingerprint"] == PreparedSet.open(prepared.path).fingerprint
+    other = prepare(source, tmp_path / "other", encoding="raw", size=2 * SIZE)
+    with pytest.raises(InputError, match=f"takes {SIZE}×{SIZE}: prepare the pictures with --size {SIZE}"):
+        alexnet.embed(run, other.path, tmp_path / "none", split="train")
     with pytest.raises(InputError, match="has no split 'tset'"):
         alexnet.embed(run, prepared.path, tmp_path / "none", split="tset")
     for asked in ({"geometry": "pad"}, {"greyscale_as_is": True}):
