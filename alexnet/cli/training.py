@@ -106,6 +106,12 @@ def resume(arguments: list[str]) -> int:
         """
         return _finished(lambda: alexnet.resume(run, data, machine))
 
+    if any(word.split("=")[0] in ("--epochs", "--schedule.epochs") for word in arguments):
+        return terminal.fail(
+            "resume goes on to the end that its run was given; `alexnet train RECIPE --run NEW --epochs N` gives a new "
+            "run another.",
+            2,
+        )
     return terminal.parse(command, _spread(arguments), "resume")
 
 
@@ -128,8 +134,9 @@ def finetune(arguments: list[str]) -> int:
 
         Example: `alexnet finetune runs/one --data flowers --run runs/flowers --epochs 20`.
         The network and its input are RUN's, with a new last layer where the classes differ. That layer learns faster
-        than the others at first; the first convolution learns slowly and then no more. Every field of the recipe is a
-        flag.
+        than the others at first; the first convolution learns slowly and then no more. The rate, 0.001, suits a
+        large network that learnt from many pictures: a small one of your own hardly moves in a few epochs, give it
+        --optimiser.learning-rate 0.01. Every field of the recipe is a flag.
 
         Args:
             recipe: what is computed.

@@ -1,6 +1,7 @@
 """recipes, train, resume, finetune: the recipe's own types are the flags."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 import alexnet
 from alexnet import cli, config, recipes
-from alexnet.training.recipe import Machine
+from alexnet.training.recipe import Machine, Recipe
 from alexnet.training.train import Stopped
 
 WHERE = ["--data", "set", "--run", "new"]
@@ -122,6 +123,15 @@ def test_resume(called):
     assert called == [(Path("old"), None, Machine()), (Path("old"), Path("moved"), Machine(threads=2))]
 
 
+@pytest.mark.parametrize("words", [["--epochs", "3"], ["--epochs=3"], ["--schedule.epochs", "3"]])
+def test_resume_cannot_change_the_length(words, called, capsys):
+    assert cli.main(["resume", "old", *words]) == 2
+    err = capsys.readouterr().err
+    assert "resume goes on to the end that its run was given; `alexnet train RECIPE --run NEW --epochs N`" in err
+    assert "keep-epochs" not in err
+    assert called == []
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_after_saving(number, code, monkeypatch, capsys):
     def stopped(*_):
@@ -137,6 +147,14 @@ def test_finetune_wants_a_classifier_first(called, capsys):
     assert cli.main(["finetune", "nowhere", *WHERE]) == 1
     assert called == []
     assert "nowhere is neither a run folder nor a classifier file" in capsys.readouterr().err
+
+
+def test_finetune_tells_what_its_rate_suits(capsys):
+    assert cli.main(["finetune", "--help"]) == 0
+    told = " ".join(re.sub(r"[│\s]+", " ", capsys.readouterr().out).split())
+    rate = recipes.finetuning(Recipe().model, Recipe().views).optimiser.learning_rate
+    assert f"The rate, {rate}, suits a large network" in told
+    assert "--optimiser.learning-rate 0.01" in told
 
 
 def test_recipes_lists_all_with_cost_and_expected_number(capsys):
