@@ -169,7 +169,7 @@ def learnt_from(classifier: Path) -> list[dict[str, Any]]:
     Nothing of a file that lies in no run's folder: it does not say.
     """
     recorded = classifier.parent / "data.json"
-    if not recorded.is_file():
+    if not (recorded.is_file() and (classifier.parent / "recipe.json").is_file()):
         return []
     data = read_json(recorded)
     before: list[dict[str, Any]] = (data.get("start") or {}).get("learnt_from", [])

@@ -100,6 +100,7 @@ def test_runs_that_learnt_from_another_division_are_told_of_once(trained, capsys
     assert len(err.splitlines()) == 1
     # A lone file does not say what it learnt from.
     shutil.copy(run / "best.safetensors", tmp_path / "lone.safetensors")
+    (tmp_path / "data.json").write_text('["of another program"]')
     assert cli.main(["evaluate", str(tmp_path / "lone.safetensors"), "--data", str(other)]) == 0
     assert capsys.readouterr().err == ""
 
