@@ -196,8 +196,8 @@ def _logits(
     classifier: Classifier, prepared: PreparedSet, split: str, views: ViewsName, progress: Callable[[int], object]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(logits float32 `[n,V,K]`, labels int64 `[n]`) of a split's images in stored order, in main memory."""
-    require_size(classifier, prepared.size)
     places, shards = joined(classifier, prepared.classes), prepared.split(split)
+    require_size(classifier, prepared.size)
     loader = Loader(shards, Loading(), classifier.network.devices[0], cache="none")
     for batch in loader.in_order():
         yield classifier.logits(batch.images, views).cpu(), places[batch.labels.cpu()]

@@ -155,7 +155,9 @@ def find(source: str | Path, best: bool = False) -> Path:
     if str(source) in shipped():
         return Path(str(resources.files("alexnet") / "shipped" / f"{source}.safetensors"))
     known = f", nor one that comes with the package ({', '.join(shipped())})" if shipped() else ""
-    raise InputError(f"{source} is neither a run folder nor a classifier file{known}.")
+    beside = [str(each) for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    meant = config.nearest(str(source), [*beside, *shipped()])
+    raise InputError(f"{source} is neither a run folder nor a classifier file{known}{meant}.")
 
 
 def parsed(path: Path, text: str, defaults: list[str]) -> Description:

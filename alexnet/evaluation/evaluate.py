@@ -130,9 +130,10 @@ def evaluate(
     if not classifiers:
         raise InputError("evaluate needs at least one classifier.")
     first, shards = classifiers[0], loader.shards
+    places = joined(first, classes)  # before the size: other classes cannot be mended by preparing anew
     for classifier in classifiers:
         require_size(classifier, shards.size)
-    labels = joined(first, classes)[torch.from_numpy(np.asarray(shards.labels, np.int64))]
+    labels = places[torch.from_numpy(np.asarray(shards.labels, np.int64))]
     figures, answers, confidences, kept = _measured(classifiers, loader, labels, views, probabilities, progress)
     seen = int(figures[3].sum())
     loss, top1, top5 = (math.fsum(row) / seen if seen else math.nan for row in figures[:3].tolist())

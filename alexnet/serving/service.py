@@ -78,7 +78,7 @@ class Service:
             self.evidence = False
         self._embeddings: dict[str, Compute] = {name: partial(self._embed, name) for name in self.stages}
         if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
-            raise InputError(f"abstain_below is {self.abstain_below}; it is a probability, from 0 to 1.")
+            raise InputError(f"--abstain-below is {self.abstain_below}; it is a probability, from 0 to 1.")
         told = {"name": self.name, "sha256": self.sha256, "commit": self.classifier.commit}
         told |= {"version": __version__, "calibrated": str(self.calibrated).lower()}
         self.telling = Telling(lambda: self.batcher.held, told)

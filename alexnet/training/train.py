@@ -106,7 +106,7 @@ def fitted(recipe: Recipe, prepared: PreparedSet, beginning: Classifier | None =
     if beginning and beginning.size != prepared.size:
         raise InputError(
             f"the classifier to begin from takes {beginning.size}x{beginning.size} images, those of {prepared.path} "
-            f"are {prepared.size}x{prepared.size}."
+            f"are {prepared.size}x{prepared.size}: prepare the pictures with --size {beginning.size}."
         )
     count, usual = len(prepared.classes), type(recipe.model)().classes
     if not beginning and recipe.model.classes not in (count, usual):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -190,6 +191,8 @@ def test_where_a_classifier_is_found(saved, tmp_path, monkeypatch):
     monkeypatch.setattr(classifier_file, "shipped", list)
     with pytest.raises(InputError, match=r"nosuch is neither a run folder nor a classifier file\.$"):
         Classifier.load("nosuch")
+    with pytest.raises(InputError, match=rf"classifier file \(did you mean '{re.escape(str(run))}'\?\)\.$"):
+        find(tmp_path / "rnu")
     monkeypatch.setattr(classifier_file, "shipped", lambda: ["solar"])
     with pytest.raises(InputError, match=r"nor one that comes with the package \(solar\)"):
         Classifier.load("nosuch")

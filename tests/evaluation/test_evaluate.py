@@ -100,6 +100,8 @@ def test_what_does_not_fit_is_said(make_classifier, make_pictures, make_loader):
     classifier.squaring = Squaring(256)
     with pytest.raises(InputError, match=r"32×32 .* 256×256"):
         evaluate([classifier], loader)
+    with pytest.raises(InputError, match="does not know: zebra"):  # that first: another size would not mend it
+        evaluate([classifier], loader, classes=[ClassName("a", ""), ClassName("zebra", "")])
 
 
 def test_a_living_network_keeps_its_mode_and_autocast_is_off(make_classifier, make_pictures, make_loader):

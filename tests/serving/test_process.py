@@ -222,7 +222,7 @@ def test_a_second_server_at_one_address_says_so(start):
         (["cifar10", "--host", "999.1.1.1"], "no address to listen at"),
         (["cifar10", "--port", "80000"], "port is 80000; it must lie in 0..65535."),
         (["cifar10", "--limits.batch", "0"], "batch is 0"),
-        (["cifar10", "--abstain-below", "80"], "abstain_below is 80"),
+        (["cifar10", "--abstain-below", "80"], "--abstain-below is 80"),
         (["cifar10", "--drain-seconds", "-1"], "drain_seconds is -1"),
     ],
 )

@@ -39,15 +39,15 @@ def test_the_commands_run_in_order(tmp_path, monkeypatch, capsys):
     (tmp_path / "sets").mkdir()
     (tmp_path / "runs").mkdir()
     for name in ("cifar", "imagenette"):
-        (tmp_path / "runs" / name).symlink_to("first")
+        (tmp_path / "runs" / name).symlink_to("sixty")
         (tmp_path / "sets" / name).symlink_to("../prepared")
     (tmp_path / "samples").symlink_to("photographs/dark")
     told = {}
     for command in COMMANDS:
         assert cli.main(shlex.split(command)[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
         told[command] = capsys.readouterr().out
-    assert (tmp_path / "runs" / "first" / "reliability.png").is_file()
-    assert (tmp_path / "runs" / "first" / "evaluation-test-centre" / "errors.html").is_file()
+    assert (tmp_path / "runs" / "sixty" / "reliability.png").is_file()
+    assert (tmp_path / "runs" / "sixty" / "evaluation-test-centre" / "errors.html").is_file()
     printed = next(out for command, out in told.items() if command.startswith("alexnet calibrate"))
     words = re.search(r"```\n(temperature .*?)```", PAGE, re.DOTALL)[1]
     assert re.sub(r"[\d.,]+", "0", words).split()[:4] == re.sub(r"[\d.,]+", "0", printed).split()[:4]
