@@ -128,7 +128,7 @@ def evaluate(
         devices.keep_pages()
     with distributed.joined(place):
         prepared = PreparedSet.open(data)
-        _warn_of_others(runs, prepared, split)
+        _warn_of_others(runs, prepared, split, best)
         _warn_of_unfinished(runs)
         loader = Loader(prepared.split(split), Loading(), place, cache="none")
         classifiers = [Classifier.load(run, str(place), best) for run in runs]
@@ -183,7 +183,7 @@ def calibrate(
     if target.is_dir():
         raise InputError(f"{target} is a folder; --out takes the name of a file.")
     prepared = PreparedSet.open(data)
-    _warn_of_others([run], prepared, split)
+    _warn_of_others([run], prepared, split, best)
     _warn_of_unfinished([run], " and writes its classifier anew, at temperature 1" if out is None else "")
     place = devices.choose(device)
     if place.type == "cpu":
@@ -235,9 +235,9 @@ def _evidence(classifier: Classifier) -> Evidence | None:
     return functools.partial(grad_cam, classifier)
 
 
-def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: str) -> None:
+def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: str, best: bool = False) -> None:
     """Nothing; classifiers are told of that learnt, they or their starts, from another set or division of it."""
-    others = dict.fromkeys(other for run in runs if (other := _of_another(run, prepared)))
+    others = dict.fromkeys(other for run in runs if (other := _of_another(run, prepared, best)))
     if others and split:
         _say(
             f"{', '.join(others)} learnt from another prepared set than {prepared.path}, perhaps from images "
@@ -245,10 +245,10 @@ def _warn_of_others(runs: Sequence[str | Path], prepared: PreparedSet, split: st
         )
 
 
-def _of_another(run: str | Path, prepared: PreparedSet) -> str:
+def _of_another(run: str | Path, prepared: PreparedSet, best: bool) -> str:
     """What of `run`, itself or its start, learnt from another set that has classes of this one; "" of a lone file."""
     classes = {entry.name for entry in prepared.classes}
-    sets = learnt_from(classifier_file.find(run))
+    sets = learnt_from(classifier_file.find(run, best))
     others = [s["fingerprint"] != prepared.fingerprint and not classes.isdisjoint(s["classes"]) for s in sets]
     if not any(others):
         return ""
@@ -256,7 +256,7 @@ def _of_another(run: str | Path, prepared: PreparedSet) -> str:
 
 
 def _warn_of_unfinished(runs: Sequence[str | Path], more: str = "") -> None:
-    """Nothing; runs that were stopped before their end are told of."""
+    """Nothing; runs that have not come to their end are told of."""
     for run in dict.fromkeys(map(Path, runs)):
         if left := unfinished(run):
             _say(f"{run} is unfinished ({left[0]} of {left[1]} epochs): `alexnet resume {run}` goes on{more}.")

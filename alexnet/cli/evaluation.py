@@ -175,10 +175,10 @@ def predict(arguments: list[str]) -> int:
 
 
 def _on(run: Path, data: Path) -> str:
-    """What another set than the run's own adds to a folder's name: its name, and its fingerprint's first digits."""
+    """What a set adds to a folder's name that the run is known not to have learnt from: its name, and digits of it."""
     fingerprint = PreparedSet.open(data).fingerprint
     own = learnt_from(run / "weights.safetensors")[-1:]
-    if own and own[0]["fingerprint"] == fingerprint:
+    if not own or own[0]["fingerprint"] == fingerprint:
         return ""
     return f"-on-{data.resolve().name}-{fingerprint[:8]}"
 
@@ -238,7 +238,7 @@ def _warning(found: Calibration) -> str:
     )
     if found.too_few_to_tell:
         return f"{told}: {counted(len(found.errors), 'image')} are too few to tell, chance alone makes as much."
-    return f"{told}, and by more than chance makes: look at {found.figure} before you rely on it."
+    return f"{told}, and is more than chance alone makes: look at {found.figure} before you rely on it."
 
 
 def _draw(prediction: Prediction) -> None:

@@ -46,7 +46,7 @@ def parse(command: Callable[..., int], arguments: list[str], prog: str) -> int:
 
 
 def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """How tyro reads a number, or None where it may be that; what is no number is told in a sentence."""
+    """How tyro reads one number, or None where it may be that; what is no number is told in a sentence."""
     kinds = get_args(info.type) if info.type_origin in (Union, UnionType) else (info.type,)
     kind, *others = sorted(kinds, key=lambda each: each is NoneType)
     if kind not in (int, float) or others not in ([], [NoneType]):

@@ -64,8 +64,8 @@ class Calibration:
 
     @property
     def too_few_to_tell(self) -> bool:
-        """Whether both calibration errors measured are such as chance alone makes of so many images."""
-        return all(each.calibration_error <= each.by_chance_at_most for each in (self.before, self.after))
+        """Whether the calibration error measured is such as chance alone makes of so many images."""
+        return self.after.calibration_error <= self.after.by_chance_at_most
 
     @property
     def answered(self) -> tuple[Answered, ...]:

@@ -6,8 +6,9 @@ Three formats hold the same: layers of today (field 100 of NetParameter), of 201
 
 import math
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from alexnet.errors import InputError
 from alexnet.interchange import protobuf
 from alexnet.interchange.protobuf import Schema
 from alexnet.interchange.weights import Held, Weights
+from alexnet.model.alexnet import Order
 
 _SCHEMA: Schema = {
     "BlobShape": {"dim": (1, "many", "int64")},
@@ -62,7 +64,8 @@ _SCHEMA: Schema = {
         "layer": (100, "many", "LayerParameter"),
     },
 }
-_KINDS = {15: "lrn", 17: "pooling"}  # V1LayerParameter.LayerType
+_KINDS = {15: "lrn", 17: "pooling", 18: "relu"}  # V1LayerParameter.LayerType
+_WORDS = {"lrn": "norm", "pooling": "pool", "relu": "relu"}
 _SIDES = 8
 _DEFAULTS = {"local_size": 5, "alpha": 1.0, "beta": 0.75, "k": 1.0}
 
@@ -105,25 +108,23 @@ def _array(parts: Any, kind: str, sides: tuple[int, ...]) -> np.ndarray:
 
 
 def _norms(path: Path, layers: list[Any]) -> dict[str, Any]:
-    """Fields of AlexNetConfig that the layers state: the norm's numbers, and whether pooling comes before it."""
+    """Fields of AlexNetConfig that the layers state: the norms' numbers, and what follows conv1 and conv2."""
     kinds = [_kind(layer) for layer in layers]
     found = [_lrn(path, layer) for layer, kind in zip(layers, kinds, strict=True) if kind == "lrn"]
     if not found:
         return {"norm": False} if "pooling" in kinds else {}  # without pooling only the layers with weights are there
     if any(other != found[0] for other in found):
         raise InputError(f"{path}: its response norms differ from each other; AlexNet's are one and the same.")
-    names = [layer.name for layer in layers]
-    ends = [names.index(name) if name in names else len(names) for name in ("conv2", "conv3")]
-    parts = kinds[: ends[0]], kinds[ends[0] : ends[1]]
-    if [part.count("lrn") for part in parts] != [1, 1]:
-        raise InputError(f"{path}: a response norm after conv1 and one after conv2 were expected; it has {len(found)}.")
-    return {**found[0], "order1": _order(parts[0]), "order2": _order(parts[1])}
-
-
-def _order(kinds: list[str]) -> str:
-    """What follows a convolution, of the layers up to the next one."""
-    pool = kinds.index("pooling") if "pooling" in kinds else len(kinds)
-    return "relu pool norm" if pool < kinds.index("lrn") else "relu norm pool"
+    names = [layer.name.lower() for layer in layers]
+    places = [names.index(name) if name in names else len(names) for name in ("conv1", "conv2", "conv3")]
+    words = [_WORDS.get(kind, "") for kind in kinds]
+    orders = [" ".join(filter(None, words[start:end])) for start, end in pairwise(places)]
+    if "norm" in words[places[2] :] or not set(orders) <= set(get_args(Order)):
+        raise InputError(
+            f"{path}: its norms lie where AlexNet has none: conv1 is followed by {orders[0] or 'nothing'}, conv2 by "
+            f"{orders[1] or 'nothing'}; each can be {' or '.join(get_args(Order))}, and no norm comes later."
+        )
+    return {**found[0], "order1": orders[0], "order2": orders[1]}
 
 
 def _lrn(path: Path, layer: Any) -> dict[str, Any]:
@@ -137,6 +138,6 @@ def _lrn(path: Path, layer: Any) -> dict[str, Any]:
 
 
 def _kind(layer: Any) -> str:
-    """ "lrn", "pooling" or something else; V0 says "pool"."""
+    """ "lrn", "pooling", "relu" or something else; V0 says "pool"."""
     kind = layer.type if isinstance(layer.type, str) else _KINDS.get(layer.type, "")
     return "pooling" if kind.lower() == "pool" else kind.lower()

@@ -100,11 +100,13 @@ def import_weights(
     file, run = Path(file), Path(run)
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise InputError(f"{run} exists; name a new folder.")
+    there = next(place for place in run.absolute().parents if place.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; name a folder that does not lie in it.")
     weights, digests = read(file), _digests(file)
     published = known(digests)
     request = assemble.Request(file, digests["sha256"], Path(classes) if classes else None, features_only, network)
     made = assemble.assembled(weights, request, published)
-    there = next(folder for folder in run.absolute().parents if folder.is_dir())
     aside = Path(tempfile.mkdtemp(dir=there, prefix=f".{run.name}."))
     try:
         aside.chmod(0o755)

@@ -91,14 +91,16 @@ def _held(path: Path, name: object, value: object) -> Held:
 
 
 def _require_plain(path: Path) -> int:
-    """The bytes of a file whose tensors are not compressed, as torch's never are: no few bytes can become many."""
+    """The bytes of a file; its tensors are not compressed, as torch's never are: no few bytes can become many."""
     try:
         size = path.stat().st_size
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                    raise InputError(f"{path} is compressed inside, which torch never does; take another copy.")
+                said = sum(entry.file_size for entry in archive.infolist())
+                if said > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise InputError(
+                        f"{path} is compressed inside or shares bytes, which torch never does; take another copy."
+                    )
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise _damaged(path, error) from None
     if size > LIMIT:

@@ -53,8 +53,8 @@ def state(model: Network) -> dict[str, Tensor]:
     expected, whole = _expected(model), model.whole()
     if unlike := _unlike(model):
         raise InputError(
-            f"the network is not torchvision's alexnet: {', '.join(unlike)} would be lost, as a state dict holds "
-            "weights alone; export .onnx, .safetensors or .npz, or train the recipe `one-tower`."
+            f"the network differs from torchvision's alexnet in {', '.join(unlike)}, which a state dict does not hold; "
+            "export .onnx, .safetensors or .npz, or train the recipe `one-tower`."
         )
     return {theirs: whole[ours] for theirs, ours in zip(expected, _ours(), strict=True)}
 
@@ -72,14 +72,17 @@ def load(model: Network, state: Mapping[str, Tensor]) -> None:
 
 
 def _unlike(model: Network) -> list[str]:
-    """The rows, once trained, that are not torchvision's at the network's own widths, and what those would be."""
+    """What of the network, once trained, is not torchvision's at its own widths."""
     own = model.config
     assert isinstance(own, AlexNetConfig)
-    widths = {name: getattr(own, name) for name in ("kernels", "units", "width", "classes", "input", "initialisation")}
-    ours, theirs = _lasting(model.rows), _lasting(replace(TORCHVISION, **widths).table())
-    return [row.name for row in ours if row not in theirs] + [
-        f"{row.name} as it is there" for row in theirs if row not in ours and row.name not in {our.name for our in ours}
+    widths = {name: getattr(own, name) for name in ("kernels", "units", "width", "classes", "initialisation")}
+    theirs = Network(replace(TORCHVISION, **widths))
+    ours, expected = _lasting(model.rows), _lasting(theirs.rows)
+    rows = [row.name for row in ours if row not in expected] or [
+        f"the missing {r.name}" for r in expected if r not in ours
     ]
+    # Whatever comes in, torchvision pools it to 6x6 before fc6.
+    return rows + [f"images of {own.input} pixels"] * (shapes(model)["fc6"] != shapes(theirs)["fc6"])
 
 
 def _lasting(rows: Iterable[Row]) -> list[Row]:

@@ -75,7 +75,7 @@ def serve(
         raise InputError(f"serving needs {', '.join(missing)}: pip install 'alexnet[serve]'.")
     if not 0 <= drain_seconds < math.inf:
         raise InputError(f"drain_seconds is {drain_seconds}; it must be 0 or more.")
-    with _listening(host, port) as listener, one_thread() as threads:
+    with _listening(host, port) as listener, computing_alone() as threads:
         service = Service.open(
             run,
             limits or Limits(),
@@ -129,8 +129,8 @@ def http_server(service: Service, drain_seconds: float = 0, log: bool = False) -
 
 
 @contextmanager
-def one_thread() -> Iterator[int]:
-    """How many threads may compute. Within the block a thread that does not ask for several computes alone.
+def computing_alone() -> Iterator[int]:
+    """How many threads may compute for the batcher's; this one computes alone within the block.
 
     OpenMP keeps helpers for every thread that ever computed on several cores. A second set of them, for the batcher's
     thread besides this one, which loads the classifier, makes each batch of one a quarter slower (docs/log.md).

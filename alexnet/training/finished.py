@@ -5,6 +5,7 @@ from typing import Any
 
 from alexnet import locks
 from alexnet.config import from_json
+from alexnet.errors import InputError
 from alexnet.files import read_json, write_json
 from alexnet.training import journal
 from alexnet.training.run import lock
@@ -25,12 +26,18 @@ def finished(run: Path) -> bool:
 
 
 def unfinished(run: Path) -> tuple[int, int] | None:
-    """(Epochs trained, epochs to train at most) of a run that stopped on the way; None at its end, or of no run."""
-    lines = epochs(run)
-    if not (lines and (run / "recipe.json").is_file()):
+    """(Epochs trained, epochs to train at most) of a run that is on its way; None at its end, or where none can tell.
+
+    A run's classifier is whole whatever its journal and recipe are: what cannot be read is no reason to stop.
+    """
+    try:
+        lines = epochs(run)
+        described = read_json(run / "recipe.json")["schedule"]
+        schedule: Plateau | Milestones = from_json(Plateau | Milestones, described, f"{run / 'recipe.json'}: schedule")
+    except (OSError, ValueError, KeyError, TypeError, InputError):
         return None
-    described = read_json(run / "recipe.json")["schedule"]
-    schedule: Plateau | Milestones = from_json(Plateau | Milestones, described, f"{run / 'recipe.json'}: schedule")
+    if not lines:
+        return None
     errors = [line["validation"]["top1_error"] for line in lines if line["validation"]]
     done = len(lines) >= schedule.epochs or schedule.finished(errors)
     return None if done else (len(lines), schedule.epochs)

@@ -171,11 +171,11 @@ def learnt_from(classifier: Path) -> list[dict[str, Any]]:
     recorded = classifier.parent / "data.json"
     if not (recorded.is_file() and (classifier.parent / "recipe.json").is_file()):
         return []
-    data = read_json(recorded)
+    data, kept = read_json(recorded), ("path", "fingerprint", "classes")
+    if not isinstance(data, dict) or any(key not in data for key in kept):
+        return []
     before: list[dict[str, Any]] = (data.get("start") or {}).get("learnt_from", [])
-    if classifier.name == "start.safetensors":
-        return before
-    return [*before, {key: data[key] for key in ("path", "fingerprint", "classes")}]
+    return before if classifier.name == "start.safetensors" else [*before, {key: data[key] for key in kept}]
 
 
 def unique_name(recipe: Recipe, prepared: PreparedSet, start: Path | None = None) -> str:

@@ -91,7 +91,12 @@ def test_the_table_and_a_set_without_test(run, root, capsys):
     ("images", "sure", "loss", "told"),
     [
         (47, 0.7, 0.6, "(0.1468, 0.0032), though the loss is not: 47 images are too few to tell, chance alone makes"),
-        (4700, 0.7, 0.6, "(0.1468, 0.0032), though the loss is not, and by more than chance makes: look at figure.png"),
+        (
+            4700,
+            0.7,
+            0.6,
+            "(0.1468, 0.0032), though the loss is not, and is more than chance alone makes: look at figure.png",
+        ),
         (
             47,
             0.7,

@@ -148,8 +148,20 @@ def test_an_unfinished_run_is_told_of(trained, capsys, tmp_path):
     for out, more in (([], " and writes its classifier anew, at temperature 1"), (["--out", str(tmp_path / "x")], "")):
         cli.main([*arguments, *out])
         assert f"{told}{more}.\n" in capsys.readouterr().err
-    cli.main(["calibrate", str(trained[0]), "--data", str(trained[1]), "--out", str(tmp_path / "x")])
+    assert cli.main(["evaluate", str(trained[0]), "--data", str(trained[1])]) == 0
     assert "unfinished" not in capsys.readouterr().err
+
+
+def test_what_surrounds_a_classifier_may_be_unreadable(trained, capsys, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    (run / "weights.safetensors").rename(run / "best.safetensors")
+    (run / "recipe.json").write_text('{"schedule": {"class": "of a later version"}}')
+    (run / "journal.jsonl").write_text("no journal\n" * 2)
+    for data in ('{"fingerprint": "a"}', "[]"):
+        (run / "data.json").write_text(data)
+        capsys.readouterr()
+        assert cli.main(["evaluate", str(run), "--best", "--data", str(trained[1])]) == 0
+        assert capsys.readouterr().err == ""
 
 
 def test_evaluate_names_the_splits_there_are(trained, capsys):

@@ -1,5 +1,6 @@
 """Weights from elsewhere: torchvision, Caffe, arrays, convolutions alone; what is wrong or hostile leaves nothing."""
 
+import copy
 import io
 import json
 import os
@@ -117,8 +118,15 @@ def test_what_a_caffemodel_says_of_its_norms_is_taken(tmp_path, names):
     config, told = imported("asked", "bvlc_alexnet", norm={"size": 3, "alpha": 0.01, "beta": 0.5})
     assert (config.norm_n, config.norm_alpha, config.norm_beta) == (3, 0.01, 0.5)
     assert "it says norm_n 3, norm_alpha 0.01, norm_beta 0.5" in told
-    with pytest.raises(InputError, match="after conv1 and one after conv2 were expected; it has 1"):
-        imported("one", between=(["LRN", "Pooling"], ["Pooling"]))
+    for between, said in (
+        ((["LRN", "Pooling"], ["Pooling"]), "conv1 is followed by relu norm pool, conv2 by relu pool;"),
+        ((["LRN"], ["LRN"]), "conv1 is followed by relu norm, conv2 by relu norm;"),
+    ):
+        with pytest.raises(InputError, match=said):
+            imported("elsewhere", between=between)
+    file.write_bytes(caffe_bytes.network(blobs) + caffe_bytes.layer(2, "norm5", "LRN", [], caffe_bytes.lrn(2)))
+    with pytest.raises(InputError, match="and no norm comes later"):
+        import_weights(file, tmp_path / "later", classes=names)
 
 
 def tensorflows(blobs):
@@ -273,6 +281,15 @@ def write(kind, path):
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name, data in parts.items():
                     archive.writestr(name, data)
+        case "overlapping":
+            torch.save(state, path)
+            with zipfile.ZipFile(path, "a") as archive:
+                largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+                for number in range(50):
+                    again = copy.copy(largest)
+                    again.filename = f"{largest.filename}{number}"
+                    archive.filelist.append(again)
+                archive.writestr("last", b"")  # so that the directory is written anew
         case "a list":
             torch.save([torch.ones(2)], path)
         case "whole numbers":
@@ -345,7 +362,8 @@ def write(kind, path):
         ("runs code", "a.pth", "is a pickle that would run code; only tensors are taken"),
         ("runs code, zipped", "a.pt", "is a pickle that would run code; only tensors are taken"),
         ("truncated", "a.pth", "is no file of weights, or a damaged one"),
-        ("compressed", "a.pth", "is compressed inside, which torch never does"),
+        ("compressed", "a.pth", "is compressed inside or shares bytes, which torch never does"),
+        ("overlapping", "a.pth", "is compressed inside or shares bytes"),
         ("a list", "a.pth", "holds list; a state dict, tensors by name, was expected"),
         ("whole numbers", "a.pth", r"'features.0.bias' is a tensor of torch.int64 where"),
         ("wrong shape", "a.pth", r"features.3.weight is \[12, 4, 3, 3\] where \[12, 4, 5, 5\] was expected"),
@@ -403,6 +421,12 @@ def test_classes_must_fit(tmp_path, names):
     with pytest.raises(InputError, match="names 'cat' twice"):
         import_weights(tmp_path / "a.pth", tmp_path / "run", classes=names)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_below_a_file_cannot_be(tmp_path, names):
+    torch.save(torchvision(), tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth is a file; name a folder"):
+        import_weights(tmp_path / "a.pth", tmp_path / "a.pth" / "deeper" / "run", classes=names)
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path, names):

@@ -132,10 +132,11 @@ def test_what_does_nothing_once_it_is_trained_may_differ():
         (AlexNetConfig(width=1 / 32), r"two towers.*train the recipe `one-tower`, or export \.onnx"),
         (AlexNetConfig(width=1 / 32, towers=1, conv6=True), "has also conv6"),
         (Cifar10Config(), "lacks conv3.*has also local3"),
-        (replace(TORCHVISION, width=1 / 32, norm=True), "not torchvision's alexnet: norm1, norm2 would be lost"),
-        (replace(TORCHVISION, width=1 / 32, edges="original"), "conv1 would be lost"),
-        (replace(TORCHVISION, width=1 / 32, activation="tanh"), r"tanh7, relu1 as it is there, .* would be lost"),
-        (replace(TORCHVISION, width=1 / 32, dropout_scaling="test"), "drop5, drop6 would be lost"),
+        (replace(TORCHVISION, width=1 / 32, norm=True), "from torchvision's alexnet in norm1, norm2, which"),
+        (replace(TORCHVISION, width=1 / 32, edges="original"), "alexnet in conv1, which"),
+        (replace(TORCHVISION, width=1 / 32, activation="tanh"), "alexnet in tanh1, .*, tanh7, which"),
+        (replace(TORCHVISION, width=1 / 32, dropout_scaling="test"), "alexnet in drop5, drop6, which"),
+        (replace(TORCHVISION, width=1 / 32, input=256), "alexnet in images of 256 pixels, which"),
     ],
 )
 def test_other_networks_are_refused(config, message):

@@ -19,7 +19,7 @@ import torch
 from alexnet import cli
 from alexnet.evaluation.classifier import Classifier
 from alexnet.serving.limits import Limits
-from alexnet.serving.serve import http_server, one_thread
+from alexnet.serving.serve import computing_alone, http_server
 from alexnet.serving.service import Service
 
 pytestmark = pytest.mark.slow
@@ -128,7 +128,7 @@ def test_as_many_answers_arrive_as_pictures_were_accepted(draw):
 
 def test_only_the_thread_of_the_batches_computes_on_several_cores():
     before = torch.get_num_threads()
-    with one_thread():
+    with computing_alone():
         service = Service.open("cifar10", Limits(), device="cpu", threads=3)
 
         def threads(pixels):

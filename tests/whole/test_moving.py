@@ -51,7 +51,7 @@ def test_the_commands_run_in_order(tmp_path):
         pytest.importorskip(module)
     draw(tmp_path / "photographs")
     prepare(tmp_path / "photographs", tmp_path / "prepared", holdout=0.25)
-    # The measured run and sets stand for themselves here: others under their names.
+    # Small ones stand for the measured run and sets.
     for name, there in {
         "runs/imagenette": "first",
         "sets/imagenette": "../prepared",
