@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,26 @@ def apart(
         fixed: which of the sides no seed decides, or is taken as it is: an error of its own, over images alone.
     """
     return _difference([(torch.stack(list(without)), torch.stack(list(with_)))], fixed)
+
+
+def all_apart(one: Sequence[Tensor], others: Mapping[str, Sequence[Tensor]]) -> dict[str, Difference]:
+    """The differences of errors between one network and each of the others, as `apart`, over one spread of seeds.
+
+    Two or three runs of a network tell little of their spread: here all the networks' runs tell of it together, each
+    about its own network's mean. That takes for granted that the networks spread alike.
+
+    Args:
+        one: per run, float `[N]`: each image's error, in stored order.
+        others: the same for each of the others, by name; the differences are `one`'s errors less theirs.
+    """
+    networks = [torch.stack([run.double().mean() for run in runs]) for runs in (one, *others.values())]
+    freedom = sum(len(means) - 1 for means in networks)
+    square = sum(float(((means - means.mean()) ** 2).sum()) for means in networks) / freedom if freedom else math.inf
+    found = {}
+    for name, runs in others.items():
+        spread = math.sqrt(square / len(one) + square / len(runs))
+        found[name] = replace(apart(one, runs), of_seeds=spread, freedom=float(max(1, freedom)))
+    return found
 
 
 def apart_gaps(without: Sequence[tuple[Tensor, Tensor]], with_: Sequence[tuple[Tensor, Tensor]]) -> Difference:

@@ -47,7 +47,9 @@ def test_fit_then_evaluate(small, prepared, tmp_path, capsys, name):
     assert cli.main(["baseline", "evaluate", out, "--data", str(prepared), "--out", written, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     promised = {"top1_error", "top1_standard_error", "top5_error", "loss", "images", "views", "models", "split", "data"}
-    assert promised | {"seconds_per_image", "processor_seconds_per_image", "threads"} == found.keys()
+    assert (
+        promised | {"always_one_error", "seconds_per_image", "processor_seconds_per_image", "threads"} == found.keys()
+    )
     assert (found["images"], found["views"]) == (6, "whole")
     assert len((tmp_path / "written" / "images.csv").read_text().splitlines()) == 7
     assert cli.main(["baseline", "evaluate", out, "--data", str(prepared), "--threads", "1"]) == 0

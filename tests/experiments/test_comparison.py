@@ -12,6 +12,7 @@ from scipy import stats
 
 from alexnet.experiments.comparison import (
     Difference,
+    all_apart,
     apart,
     apart_gaps,
     guessing,
@@ -101,8 +102,27 @@ def test_gaps_are_test_less_training_errors():
     assert found.of_images == pytest.approx(math.hypot(*(part.of_images for part in parts)))
 
 
+def test_one_spread_of_seeds_for_all_by_loops():
+    text, others = errors(0, seeds=2), {"a": errors(1, seeds=2), "b": errors(2, seeds=3)}
+    found = all_apart(text, others)
+    networks = [[float(run.mean()) for run in runs] for runs in (text, *others.values())]
+    square = sum((len(means) - 1) * statistics.variance(means) for means in networks) / (1 + 1 + 2)
+    for name, runs in others.items():
+        alone = apart(text, runs)
+        assert (found[name].mean, found[name].of_images) == (alone.mean, alone.of_images)
+        assert found[name].of_seeds == pytest.approx(math.sqrt(square / 2 + square / len(runs)))
+        assert found[name].freedom == 4
+    assert found["a"].of_seeds != pytest.approx(apart(text, others["a"]).of_seeds)
+
+
+def test_one_run_of_every_network_has_no_spread():
+    found = all_apart(errors(0, seeds=1), {"a": errors(1, seeds=1), "b": errors(2, seeds=1)})
+    assert all(gap.reach == math.inf for gap in found.values())
+    assert found["a"].mean == apart(errors(0, seeds=1), errors(1, seeds=1)).mean
+
+
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-@pytest.mark.parametrize("way", ["apart", "one never varies", "paired", "values"])
+@pytest.mark.parametrize("way", ["apart", "one never varies", "paired", "values", "one spread"])
 def test_19_of_20_intervals_hold_the_true_difference(seeds, way):
     """Errors are a mean and what seeds, images and both together add; images are alike to both networks, not equal."""
     random, held, trials, count = np.random.default_rng(seeds), 0, 800, 200
@@ -118,6 +138,9 @@ def test_19_of_20_intervals_hold_the_true_difference(seeds, way):
         with_ = network(0.28, hards[1], 0.0 if way == "one never varies" else 0.02)
         if way == "values":
             found = of_values(random.normal(0.3, 0.02, seeds), random.normal(0.28, 0.02, seeds))
+        elif way == "one spread":
+            others = {name: network(0.28, hards[1], 0.02) for name in range(9)}
+            found = all_apart(without, {**others, "asked": with_})["asked"]
         else:
             found = (paired if way == "paired" else apart)(without, with_)
         held += found.low <= 0.02 <= found.high
