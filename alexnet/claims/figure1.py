@@ -28,7 +28,7 @@ _RULE = (
     "and their 95 % interval lies above 1, unless tanh's best rate lies at the ladder's end. Not reproduced where the "
     f"interval lies below {_SMALLEST:g}, unless the rectifiers' rate lies at the end. One run of each has no interval: "
     f"it is reproduced from {_CHANCE * _SMALLEST:g} on, not reproduced below {_SMALLEST / _CHANCE:g}. Else not "
-    "testable here, as where the rectifiers do not get there, or the bound is too low to tell."
+    "testable here, as where the rectifiers do not get there, a run of tanh breaks, or the bound is too low to tell."
 )
 _COST = "full: 2 nets x 3 or more rates x up to 40 epochs, 3 seeds of the best; reduced: some 110 epochs, 2 seeds"
 
@@ -169,6 +169,8 @@ def _judge(numbers: Numbers) -> Verdict:
         return Verdict(
             "not testable here", f"the rectifiers did not reach {_LEVEL:.0%} in {cap} epochs (best run: {best:.1%})."
         )
+    if not all(tanh["errors"]):
+        return Verdict("not testable here", f"a run of tanh broke at its best rate, {tanh['rate']:g}: no bound at all.")
     ratio, alone = 2**found.mean, found.seeds == 1
     low, high = (ratio / _CHANCE, ratio * _CHANCE) if alone else (2**found.low, 2**found.high)
     sure = "one run of each" if alone else f"95 % from {low:.1f} to {high:.1f}, {found.seeds} seeds"

@@ -42,6 +42,8 @@ class Evaluation:
     """float64 `[N]`."""
     top1_errors: Tensor
     """float64 `[N]`: 0 or 1, or between them where the maximum is shared."""
+    top5_errors: Tensor
+    """float64 `[N]`: likewise of the five most probable."""
     paths: Sequence[str]
     """The source path of each image."""
     probabilities: Tensor | None = None
@@ -138,7 +140,7 @@ def evaluate(
     seen = int(figures[3].sum())
     loss, top1, top5 = (math.fsum(row) / seen if seen else math.nan for row in figures[:3].tolist())
     numbers = (loss, top1, top5, seen, views, len(classifiers))
-    found = (labels, answers, figures[0], figures[1])
+    found = (labels, answers, figures[0], figures[1], figures[2])
     return Evaluation(*numbers, first.classes, *found, shards.paths, kept, confidences)
 
 

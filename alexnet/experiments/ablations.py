@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from alexnet import drawing
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.experiments.bench import REDUCED, Bench, Budget
-from alexnet.experiments.comparison import Difference, apart, apart_gaps, guessing, helps, of_values, unlearnt
+from alexnet.experiments.comparison import Difference, apart, apart_gaps, guessing, helps, unlearnt
 from alexnet.experiments.experiment import Experiment, Measured, Numbers, Verdict
 from alexnet.model.alexnet import AlexNetConfig
 from alexnet.training.recipe import Recipe
@@ -107,11 +107,10 @@ def seen(bench: Bench, recipe: Recipe) -> list[Seen]:
 
 def differences(bare: list[Seen], full: list[Seen]) -> dict[str, Difference]:
     """Each effect: the number without a part less that with it, over seeds and images."""
-    top5 = of_values([run.test.top5_error for run in bare], [run.test.top5_error for run in full], bare[0].test.images)
     gaps = ([(run.test.top1_errors, run.training.top1_errors) for run in runs] for runs in (bare, full))
     return {
         "top-1 error": apart([run.test.top1_errors for run in bare], [run.test.top1_errors for run in full]),
-        "top-5 error": top5,
+        "top-5 error": apart([run.test.top5_errors for run in bare], [run.test.top5_errors for run in full]),
         "training error": apart([run.training.top1_errors for run in bare], [run.training.top1_errors for run in full]),
         "overfitting": apart_gaps(*gaps),
     }

@@ -30,7 +30,7 @@ from alexnet.training.recipe import Machine, Recipe, Seeds
 from alexnet.training.run import Run, unique_name
 from alexnet.training.train import train
 
-_EVALUATION = 1  # the version of what `Bench.evaluate` keeps
+_EVALUATION = 2  # the version of what `Bench.evaluate` keeps
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,9 @@ class Bench:
             classifiers = [Classifier.load(run.path, str(device)) for run in runs]
             loader = Loader(shards, Loading(batch=128), device, cache="none")
             found = evaluate(classifiers, loader, views, classes=self.prepared.classes, probabilities=probabilities)
+            errors = ("top1_errors", "top5_errors")
             numbers = torch.tensor([found.loss, found.top1_error, found.top5_error], dtype=torch.float64)
-            tensors = {name: getattr(found, name) for name in ("labels", "answers", "losses", "top1_errors")}
+            tensors = {name: getattr(found, name) for name in ("labels", "answers", "losses", *errors)}
             return {"numbers": numbers, **tensors, **({"probabilities": found.probabilities} if probabilities else {})}
 
         kept = self.kept("probabilities" if probabilities else "evaluation", decides, compute, _EVALUATION, runs)
@@ -212,6 +213,7 @@ class Bench:
             answers=kept["answers"],
             losses=kept["losses"],
             top1_errors=kept["top1_errors"],
+            top5_errors=kept["top5_errors"],
             paths=shards.paths,
             probabilities=kept.get("probabilities"),
             split=split or self.split,

@@ -141,13 +141,13 @@ def paired(without: Sequence[Tensor], with_: Sequence[Tensor]) -> Difference:
     return _difference([(gaps, torch.zeros(1, gaps.shape[1]))], (len(gaps) == 1, True))
 
 
-def of_values(without: Sequence[float], with_: Sequence[float], images: int = 0) -> Difference:
+def of_values(without: Sequence[float], with_: Sequence[float]) -> Difference:
     """The difference between numbers of networks trained apart, one for each run, where no images are paired."""
     sides = (torch.tensor(list(values), dtype=torch.float64)[:, None] for values in (without, with_))
     bare, full = sides
     found = _difference([(bare, full)], (False, False))
     # Numbers that are all equal, as where they are coarse, do not tell that others would be.
-    return Difference(found.mean, found.of_seeds or math.inf, 0.0, found.freedom, found.seeds, images)
+    return Difference(found.mean, found.of_seeds or math.inf, 0.0, found.freedom, found.seeds, 0)
 
 
 def _difference(parts: Sequence[tuple[Tensor, Tensor]], fixed: tuple[bool, bool]) -> Difference:

@@ -41,6 +41,7 @@ def evaluated(images, classes, seed=0, paths=None, words=None, right=0.5):
         answers=torch.tensor(answers),
         losses=torch.tensor(-np.log(odds[np.arange(images), labels])),
         top1_errors=torch.tensor(wrong.astype(float)),
+        top5_errors=torch.zeros(images),
         paths=paths or [f"class{label}/{i}.png" for i, label in enumerate(labels)],
         confidences=torch.tensor(odds.max(1)),
         split="val",

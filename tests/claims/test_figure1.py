@@ -18,11 +18,13 @@ from alexnet.sweeps.trial import Trial
 (EXPERIMENT,) = figure1.EXPERIMENTS
 
 
-def numbers(relu=(6.0,), tanh=(36.1,), relu_inside=True, tanh_inside=True):
+def numbers(relu=(6.0,), tanh=(36.1,), relu_inside=True, tanh_inside=True, broken=0):
     def net(reached, inside):
         return {"rate": 0.001, "inside": inside, "reached": list(reached), "errors": [[0.4]] * len(reached)}
 
-    return {"level": 0.25, "cap": 40, "relu": net(relu, relu_inside), "tanh": net(tanh, tanh_inside)}
+    found = {"level": 0.25, "cap": 40, "relu": net(relu, relu_inside), "tanh": net(tanh, tanh_inside)}
+    found["tanh"]["errors"][:broken] = [[]] * broken
+    return found
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,10 @@ def numbers(relu=(6.0,), tanh=(36.1,), relu_inside=True, tanh_inside=True):
         ({"relu": (6.0, 9.0), "tanh": (16.9, 16.7)}, "not testable here", "takes more seeds"),
         ({"relu": (None,)}, "not testable here", "did not reach 25%"),
         ({"relu": (6.0, None)}, "not testable here", "did not reach 25%"),
+        ({"tanh": (None,), "broken": 1}, "not testable here", "broke"),
+        ({"relu": (6.0, 6.2), "tanh": (None, None), "broken": 2}, "not testable here", "broke"),
+        ({"relu": (6.0, 6.2), "tanh": (None, 39.0), "broken": 1}, "not testable here", "broke"),
+        ({"relu": (None,), "tanh": (None,), "broken": 1}, "not testable here", "did not reach 25%"),
         ({"relu": (20.0,), "tanh": (None,)}, "not testable here", "too low a bound"),
         ({"relu": (20.0, 20.2), "tanh": (None, None)}, "not testable here", "too low a bound"),
     ],

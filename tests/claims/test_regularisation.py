@@ -65,7 +65,9 @@ def test_the_rule_of_biases(mean, spread, verdict):
     ],
 )
 def test_the_rule_of_what_views_cost(waiting, views, verdict):
-    assert RULES["crops-free"]({"waiting": waiting, "views": views}).verdict == verdict
+    shares = {"waiting": waiting, "views": views}
+    assert RULES["crops-free"]({**shares, "device": "cuda"}).verdict == verdict
+    assert RULES["crops-free"]({**shares, "device": "cpu"}).verdict == "not testable here"
 
 
 def test_what_views_cost_is_of_the_first_epoch_and_timed_once_on_a_device(tmp_path, monkeypatch):
@@ -86,6 +88,7 @@ def test_what_views_cost_is_of_the_first_epoch_and_timed_once_on_a_device(tmp_pa
         found = measure(bench).numbers
         assert found["waiting"] == pytest.approx((3 * 0.1 + 1 * 0.5) / 4)
         assert found["views"] == pytest.approx(0.002 * 50)
+        assert found["device"] == "cpu"
     monkeypatch.setattr(regularisation.environment, "device_name", lambda _: "another")
     assert measure(bench).numbers["views"] == pytest.approx(0.2 * 50)
 

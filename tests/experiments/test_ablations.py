@@ -98,7 +98,8 @@ def test_alpha_is_scaled_by_the_divisor_of_the_views(bench):
 class FakeEvaluation:
     def __init__(self, errors):
         self.top1_errors = torch.tensor(errors, dtype=torch.float64)
-        self.top1_error, self.top5_error = float(self.top1_errors.mean()), float(self.top1_errors.mean()) / 2
+        self.top5_errors = self.top1_errors / 2
+        self.top1_error, self.top5_error = float(self.top1_errors.mean()), float(self.top5_errors.mean())
         self.images = len(errors)
 
 
@@ -119,6 +120,8 @@ def test_four_differences_by_hand():
         }
     )
     assert all(1 <= difference.freedom <= 2 for difference in found.values())
+    assert found["top-5 error"].images == 4
+    assert found["top-5 error"].reach == pytest.approx(found["top-1 error"].reach / 2), "halves of the same errors"
     rows = table({"with": full, "without": bare})
     assert [(row["network"], row["seed"]) for row in rows] == [(n, s) for n in ("with", "without") for s in (0, 1)]
     assert rows[3]["overfitting"] == pytest.approx(0.75)

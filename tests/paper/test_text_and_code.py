@@ -15,11 +15,14 @@ from alexnet.claims.catalogue import EXPERIMENTS
 from alexnet.claims.text_and_code import groups
 from alexnet.config import difference
 from alexnet.data.prepare import prepare
+from alexnet.experiments.comparison import Difference
+from alexnet.files import read_json
 from alexnet.interchange.caffe_blobs import BVLC_ALEXNET, CAFFENET
 from alexnet.interchange.torchvision_state import TORCHVISION
 from alexnet.training.recipe import Recipe
 
-PAGE = (Path(__file__).parents[2] / "docs" / "text-and-code.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "text-and-code.md").read_text(encoding="utf-8")
 SECTIONS = ["prepare", *(field.name for field in dataclasses.fields(Recipe))]
 FIELDS = set(re.findall(rf"`((?:{'|'.join(SECTIONS)})\.[\w.]+)`", PAGE))
 
@@ -63,10 +66,15 @@ def test_no_difference_is_missing(other):
     assert "schedule.milestones" in FIELDS
 
 
-def measured():
-    """(fields, experiment) of each row whose last column names one."""
+def effects():
+    """(fields, what stands in the last column) of each row whose effect is measured."""
     rows = [line.strip("|").split("|") for line in PAGE.splitlines() if line.startswith("|")]
-    return [(row[6], row[7].strip(" `")) for row in rows if len(row) == 8 and row[7].strip().startswith("`")]
+    return [(row[6], row[7].strip()) for row in rows if len(row) == 8 and "results.md#" in row[7]]
+
+
+def measured():
+    """(fields, experiment) of each such row."""
+    return [(fields, re.search(r"\[([\w-]+)\]\(results\.md#\1\)", effect)[1]) for fields, effect in effects()]
 
 
 def test_what_measures_a_row_is_an_experiment():
@@ -84,6 +92,20 @@ def test_every_difference_of_the_code_is_measured():
     assert len(measured_alone) > 8
     for field in set(measured_alone) - {"model.order5"}:
         assert f"`{field}" in said
+
+
+def test_the_effects_are_those_of_the_result():
+    alone = read_json(ROOT / "results" / "experiments" / "text-and-code.json")["numbers"]["alone"]
+    named = groups(recipes.paper_2012(), recipes.code_2012())
+    shown = set()
+    for fields, effect in effects():
+        if "[text-and-code]" in effect:
+            (name,) = (name for name, of in named.items() if any(f"`{field}" in fields for field in of))
+            gap = Difference.from_json(alone[name])
+            number = f"{100 * gap.mean:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+            assert effect == f"{number}, [text-and-code](results.md#text-and-code)", f"{name}: {fields}"
+            shown.add(name)
+    assert shown == set(named)
 
 
 def test_each_row_has_every_column():
