@@ -133,7 +133,8 @@ class Baseline:
         loss, top1, top5 = (math.fsum(row) / seen if seen else math.nan for row in figures[:3].tolist())
         numbers = (loss, top1, top5, seen, "centre", len(self._channels))
         answers = scores.argmax(1)
-        evaluation = Evaluation(*numbers, self.classes, labels, answers, *figures[:3], shards.paths)  # type: ignore[arg-type]
+        found = (labels, answers, figures[0], figures[1], figures[2])
+        evaluation = Evaluation(*numbers, self.classes, *found, shards.paths)  # type: ignore[arg-type]
         told = {"path": str(Path(data).resolve()), "fingerprint": prepared.fingerprint}
         evaluation = replace(evaluation, split=split, data=told)
         return Measured(evaluation, clock / max(1, seen), processor / max(1, seen), threads)

@@ -136,7 +136,9 @@ def _judge(numbers: Numbers) -> Verdict:
     if numbers["images"] < _IMAGES:
         return Verdict("not testable here", f"{shown}, and {_IMAGES} images are needed to call a unit dead.")
     if least[worst] <= _DEAD:
-        return Verdict("not testable here", f"{shown}: of so few units that may be chance (95 % from {least[worst]:.1%} on).")
+        return Verdict(
+            "not testable here", f"{shown}: of so few units that may be chance (95 % from {least[worst]:.1%} on)."
+        )
     return Verdict("not reproduced", f"{shown}; at most {_DEAD:.0%} was asked for.")
 
 

@@ -115,8 +115,6 @@ def _remarks(bench: Bench) -> tuple[str, ...]:
         "a plateau waits for two at least.",
         "Every interval takes the spread over seeds from the runs of all the networks together.",
     ]
-    if bench.split == "val":
-        said.append("The text's plateau schedule watches the images that errors are of; the set has no others.")
     if bench.budget.width != 1:
         said.append("First weights from conv3 on are larger by the root of the width, so that signals keep their size.")
     return tuple(said)

@@ -209,6 +209,12 @@ class PreparedSet:
             raise InputError(f"{path} has another format than this version reads ({FORMAT}); prepare it anew.")
         return cls(path, description)
 
+    @property
+    def note(self) -> str:
+        """What somebody wrote of the pictures in `note.txt`, which is no part of the set's content; else nothing."""
+        file = self.path / "note.txt"
+        return " ".join(file.read_text(encoding="utf-8").split()) if file.is_file() else ""
+
     def split(self, name: str) -> Shards:
         """The images of the split `name`: "train", "val" or "test".
 

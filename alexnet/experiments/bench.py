@@ -88,6 +88,8 @@ class Bench:
     """The recipe of every run that was asked for, by the run's name; for the result file."""
     elsewhere: set[str] = field(default_factory=set)
     """The other prepared sets that a run was trained on, by name; likewise."""
+    rivals: set[Path] = field(default_factory=set)
+    """The folders of the rivals that were asked for; likewise."""
     measured_by: set[str] = field(default_factory=set)
     """The commits of the code that measured what was kept; likewise."""
     tuned: bool = False

@@ -122,11 +122,13 @@ def _circumstances(result: dict[str, Any]) -> list[str]:
     if data := result["data"]:
         counts = ", ".join(f"{count:,} {split}" for split, count in data["counts"].items())
         told.append(f"Data: {data['name']} ({counts}; {data['classes']} classes; errors on {data['split']}).")
+        told += [data["note"]] if data.get("note") else []
         if data.get("elsewhere"):
             told.append(f"Also trained on: {', '.join(data['elsewhere'])}.")
         told.append(f"Budget {result['budget']['name']}: {scale(result)}.")
     trained = result.get("training_seconds", 0)
     spent = f"{_time(trained)} of training" if trained else f"{_time(result['seconds'])}"
+    spent += f" and {_time(fitted)} of fitting rivals" if (fitted := result.get("fitting_seconds", 0)) else ""
     where = ", ".join(result.get("device_names") or [result["device_name"]])
     told.append(f"{spent} on {where} ({result['device']}); {_commits(result)}.")
     return [" ".join(told)]

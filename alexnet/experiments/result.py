@@ -13,6 +13,7 @@ from alexnet.files import read_json, write_json
 from alexnet.training import environment, journal
 from alexnet.training.parts import NotFinite
 from alexnet.training.recipe import Recipe
+from alexnet.training.schedule import Plateau
 
 _SMALLER, _ON = "-smaller-", "-on-"
 
@@ -55,6 +56,7 @@ def write(folder: Path, experiment: Experiment, bench: Bench, measured: Measured
         "recipes": {name: _recipe(recipe) for name, recipe in bench.used.items()},
         "seconds": round(seconds, 1),
         "training_seconds": round(sum(_trained(bench, name) for name in bench.used), 1),
+        "fitting_seconds": round(sum(map(_fitted, bench.rivals)), 1),
         **_environment(bench),
     }
     write_json(folder / f"{stem}.json", result)
@@ -126,12 +128,14 @@ def _verdict(experiment: Experiment, numbers: Mapping[str, Any]) -> Verdict:
 
 
 def _chosen(bench: Bench) -> list[str]:
-    """The remark of rates that were chosen on the images that errors are of."""
-    if not bench.tuned or bench.split != "val":
+    """The remark of what was chosen on the images that errors are of."""
+    chosen = ["learning rates were chosen"] if bench.tuned else []
+    if any(isinstance(recipe.schedule, Plateau) for recipe in bench.used.values()):
+        chosen.append("drops of the rate were timed")
+    if not chosen or bench.split != "val":
         return []
-    return [
-        "Learning rates were chosen on the validation images, which errors are of too: elsewhere they may be higher."
-    ]
+    told = f"{' and '.join(chosen)} on the validation images, which errors are of too: elsewhere they may be higher."
+    return [told[0].upper() + told[1:]]
 
 
 def _stem(folder: Path, name: str, own: Mapping[str, Any], say: Callable[[str], object]) -> str:
@@ -186,6 +190,7 @@ def _data(experiment: Experiment, bench: Bench) -> dict[str, Any] | None:
     return {
         "name": prepared.path.absolute().name,
         "fingerprint": prepared.fingerprint,
+        "note": prepared.note,
         "counts": prepared.counts,
         "classes": len(prepared.classes),
         "split": bench.split,
@@ -206,6 +211,12 @@ def _trained(bench: Bench, name: str) -> float:
     """The seconds that a run trained, over all sessions, whenever that was."""
     lines = journal.read(bench.runs / name / "timing.jsonl")
     return sum(float(line["seconds"]) for line in lines)
+
+
+def _fitted(rival: Path) -> float:
+    """The seconds that fitting a rival took, over all sessions; nothing where its folder was deleted."""
+    file = rival / "timing.json"
+    return sum(float(stage["seconds"]) for stage in read_json(file).values()) if file.is_file() else 0.0
 
 
 def _environment(bench: Bench) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The rivals of the paper's tables, fitted to the bench's set and measured once; what they found is kept."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -42,11 +43,13 @@ def measured(bench: Bench, rival: Rival, share: float = 1.0) -> Rivalled | str:
         return str(error)
     per_class = _per_class(bench, share)
     pipeline = _coarse(rival) if bench.budget.name == "smoke" else pipelines.named(rival)
+    place = _place(bench, rival, pipeline, per_class)
     decides = [rival, config.to_json(pipeline), per_class, bench.prepared.fingerprint, bench.split]
     try:
-        kept = bench.kept(rival, decides, lambda: _compute(bench, rival, pipeline, per_class), _VERSIONS[rival])
+        kept = bench.kept(rival, decides, lambda: _compute(bench, place, pipeline, per_class), _VERSIONS[rival])
     except InputError as error:  # a disk too small, told of after networks were trained, which stay in the table
         return str(error)
+    bench.rivals.add(place)
     return Rivalled(kept["top1_errors"], float(kept["top5_error"]), int(kept["images"]))
 
 
@@ -55,15 +58,18 @@ def capped(bench: Bench, share: float = 1.0) -> bool:
     return bench.prepared.counts["train"] * share > _IMAGES
 
 
-def _compute(bench: Bench, rival: Rival, pipeline: "Pipeline", per_class: int | None) -> dict[str, Tensor]:
-    """What is kept of a rival, fitted in a folder beside the runs."""
+def _place(bench: Bench, rival: Rival, pipeline: "Pipeline", per_class: int | None) -> Path:
+    """The folder beside the runs that a rival is fitted in."""
+    name = f"{rival}-{config.digest(pipeline)}-{per_class or 'all'}-{bench.prepared.fingerprint[:8]}"
+    return bench.runs / "rivals" / (name if _VERSIONS[rival] == 1 else f"{name}-{_VERSIONS[rival]}")
+
+
+def _compute(bench: Bench, place: Path, pipeline: "Pipeline", per_class: int | None) -> dict[str, Tensor]:
+    """What is kept of a rival, fitted in `place`."""
     from alexnet.baselines import fit
 
-    name = f"{rival}-{config.digest(pipeline)}-{per_class or 'all'}-{bench.prepared.fingerprint[:8]}"
-    if _VERSIONS[rival] > 1:
-        name += f"-{_VERSIONS[rival]}"
-    bench.say(name)
-    place, threads = bench.runs / "rivals" / name, bench.machine.threads
+    bench.say(place.name)
+    threads = bench.machine.threads
     baseline = fit.baseline(pipeline, bench.data, place, per_class=per_class, threads=threads)
     found = baseline.evaluate(bench.data, bench.split, threads=threads).evaluation
     images = files.read_json(place / "baseline.json")["images"]

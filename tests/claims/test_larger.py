@@ -26,7 +26,10 @@ def test_lines_cross_where_the_straight_lines_over_the_logarithm_do():
     assert f"Above {2**x:.0%} of the images, a network errs less than a rival" in said
     (other,) = crossings({"a rival": flat, "a network": falling})
     assert other == said
-    assert crossings({"a network": falling, "a better": {share: error - 0.1 for share, error in falling.items()}}) == []
+    (apart,) = crossings({"a network": falling, "a better": {share: error - 0.1 for share, error in falling.items()}})
+    assert "a better errs less than a network, or as much" in apart
+    three = {"a network": falling, "a rival": flat, "a worse": dict.fromkeys(flat, 0.9)}
+    assert [sentence.startswith("Nowhere") for sentence in crossings(three)] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,9 @@ def test_the_errors_of_every_share_and_the_last_doubling(monkeypatch):
     assert [round(doubling["mean"], 6) for doubling in measured.numbers["doublings"]] == [0.125] * 3
     (rows,) = measured.tables.values()
     assert [row["of"] for row in rows] == ["100 images", "200 images", "400 images", "800 images"]
+    images = 1.96 * math.sqrt(11 / 16 * 5 / 16 / 16)
+    assert rows[0]["± 95 %, Fisher vectors"] == pytest.approx(images), "no seed decides a rival"
+    assert rows[0]["± 95 %, from scratch"] < rows[3]["± 95 %, from scratch"], "of alike runs, over images alone"
     assert any("Above 35% of the images, from scratch errs less than Fisher vectors" in r for r in measured.remarks)
 
 
@@ -96,6 +102,7 @@ def test_lines_without_their_data_or_packages_are_left_out(monkeypatch):
     monkeypatch.setattr(rivals, "measured", lambda bench, rival, share: "baselines need the package kornia.")
     measured = DATA.measure(FakeBench())
     assert list(measured.numbers["errors"]) == ["from scratch"]
+    assert not any("Nowhere" in remark for remark in measured.remarks)
     assert any("--pretrain-data" in remark for remark in measured.remarks)
     assert any("kornia" in remark for remark in measured.remarks)
 

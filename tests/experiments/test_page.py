@@ -195,6 +195,14 @@ def test_times_in_words(marked, seconds, words):
     assert f" {words}of training on a processor" in written(marked, result(training_seconds=seconds))
 
 
+def test_a_note_of_the_set_and_the_fitting_of_rivals_are_told(marked):
+    data = {**result()["data"], "note": "Squashed by their maker."}
+    text = written(marked, result(data=data, fitting_seconds=7200))
+    assert "errors on val). Squashed by their maker. Budget" in text
+    assert "10 minutes of training and 2.0 hours of fitting rivals on a processor" in text
+    assert "fitting rivals" not in written(marked, result())
+
+
 def test_changes_and_the_commits_of_the_runs_are_told(marked):
     measuring, other = "0123456789abcdef+changes", "fedcba9876543210"
     for runs, words in (

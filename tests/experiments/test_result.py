@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from alexnet import recipes
 from alexnet.errors import InputError
-from alexnet.experiments import result
+from alexnet.experiments import pictures, result
 from alexnet.experiments.bench import Bench, Budget
 from alexnet.experiments.experiment import Experiment, Measured, Verdict
 from alexnet.files import write_json
@@ -88,7 +88,7 @@ def several(tmp_path):
         budget = Budget("chosen", epochs, width, seeds)
         bench = Bench(tmp_path / name, tmp_path / "runs", budget, say=said.append, elsewhere=set(elsewhere))
         classes, counts = [None] * 2, {"train": train}
-        prepared = {"path": bench.data, "fingerprint": "f", "counts": counts, "classes": classes}
+        prepared = {"path": bench.data, "fingerprint": "f", "note": "", "counts": counts, "classes": classes}
         bench.__dict__["prepared"] = SimpleNamespace(**prepared)
         wanted = replace(experiment(), needs="photographs")
         measured = Measured({"difference": value}, "", {"errors": Figure(figsize=(1, 1))})
@@ -164,6 +164,41 @@ def test_what_is_no_result_is_written_anew(several, tmp_path):
     (tmp_path / "mine.json").write_text("{")
     several(1)
     assert result.read(tmp_path, "mine")["numbers"]["difference"] == 1
+
+
+def test_the_sets_note_and_the_fitting_of_rivals_are_in_it(several, tmp_path):
+    place = tmp_path / "runs" / "rivals" / "fisher"
+    write_json(place / "timing.json", {"sift vectors": {"seconds": 2.5}, "sift model": {"seconds": 4.0}})
+    prepared = pictures.photographs(tmp_path, train=10, val=10)
+    assert prepared.note == ""
+    (prepared.path / "note.txt").write_text("Squashed by\ntheir maker.\n")
+    bench = Bench(prepared.path, tmp_path / "runs", BUDGET, rivals={place, tmp_path / "deleted"})
+    found = result.write(
+        tmp_path, replace(experiment(), needs="photographs"), bench, Measured({"difference": 1}, ""), 1
+    )
+    assert found["data"]["note"] == "Squashed by their maker."
+    assert found["fitting_seconds"] == 6.5
+    assert found["data"]["fingerprint"] == prepared.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("tuned", "plateau", "split", "words"),
+    [
+        (True, False, "val", ["Learning rates were chosen on the validation images"]),
+        (False, True, "val", ["Drops of the rate were timed on the validation images"]),
+        (True, True, "val", ["Learning rates were chosen and drops of the rate were timed on the validation images"]),
+        (True, True, "test", []),
+        (False, False, "val", []),
+    ],
+)
+def test_what_was_chosen_on_the_images_that_errors_are_of_is_told(tmp_path, tuned, plateau, split, words):
+    used = {"a": recipes.named("paper-2012" if plateau else "code-2012")}
+    bench = Bench(tmp_path, tmp_path / "runs", BUDGET, used=used, tuned=tuned)
+    bench.__dict__["prepared"] = SimpleNamespace(counts={split: 1})
+    found = result.write(tmp_path, experiment(), bench, Measured({"difference": 1}, "", remarks=("first",)), 1)
+    first, *told = found["remarks"]
+    assert (first, len(told)) == ("first", len(words))
+    assert all(line.startswith(word) for line, word in zip(told, words, strict=True))
 
 
 def test_the_scale_in_words():
