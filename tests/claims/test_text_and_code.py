@@ -112,7 +112,8 @@ class FakeBench:
 
     def evaluate(self, run):
         recipe, seed = run
-        count = 6 - 2 * (recipe.views.colour == "code") - (recipe.optimiser.bias_rate == 2.0) - seed
+        saved = 2 * (recipe.views.colour == "code") + (recipe.optimiser.bias_rate == 2.0) + recipe.model.norm_across
+        count = 6 - saved - seed
         return SimpleNamespace(top1_errors=torch.tensor([1.0] * count + [0.0] * (10 - count), dtype=torch.float64))
 
 
@@ -126,7 +127,9 @@ def test_measure_compares_each_difference_with_the_text():
     assert {name for name, mean in alone.items() if mean} == {"colour noise", "rate and decay of the biases"}
     assert (alone["colour noise"], alone["rate and decay of the biases"]) == (0.2, 0.1)
     (rows,) = measured.tables.values()
-    assert len(rows) == 1 + len(alone)
+    assert len(rows) == 1 + len(alone) + 1
+    assert (rows[-1]["fields"], rows[-1]["saved, points"]) == ("model.norm_across", "+10.0")
+    assert measured.numbers["border"]["mean"] == pytest.approx(0.1)
     assert rows[0]["difference"] == "all of them: code-2012"
     assert all(row["top-1 error, text"] == pytest.approx(0.55) for row in rows)
     assert any("two at least" in remark for remark in measured.remarks)
@@ -145,6 +148,6 @@ def test_smoke_runs_whole(tmp_path):
     where = ["--smoke", "--results", str(tmp_path), "--machine.threads", "1"]
     assert cli.main(["reproduce", EXPERIMENT.name, *where]) == 0
     result = read_json(tmp_path / "smoke" / f"{EXPERIMENT.name}.json")
-    assert len(result["recipes"]) == 2 * (2 + 9)
+    assert len(result["recipes"]) == 2 * (2 + 9 + 1)
     assert result["verdict"] in ("reproduced", "not reproduced", "not testable here")
     assert (tmp_path / "smoke" / result["figures"][0]).is_file()

@@ -95,13 +95,14 @@ def test_every_difference_of_the_code_is_measured():
 
 
 def test_the_effects_are_those_of_the_result():
-    alone = read_json(ROOT / "results" / "experiments" / "text-and-code.json")["numbers"]["alone"]
-    named = groups(recipes.paper_2012(), recipes.code_2012())
+    numbers = read_json(ROOT / "results" / "experiments" / "text-and-code.json")["numbers"]
+    measured_alone = {**numbers["alone"], "border": numbers["border"]}
+    named = {**groups(recipes.paper_2012(), recipes.code_2012()), "border": ("model.norm_across",)}
     shown = set()
     for fields, effect in effects():
         if "[text-and-code]" in effect:
             (name,) = (name for name, of in named.items() if any(f"`{field}" in fields for field in of))
-            gap = Difference.from_json(alone[name])
+            gap = Difference.from_json(measured_alone[name])
             number = f"{100 * gap.mean:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
             assert effect == f"{number}, [text-and-code](results.md#text-and-code)", f"{name}: {fields}"
             shown.add(name)
