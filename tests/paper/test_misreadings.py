@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from alexnet import recipes
+from alexnet.claims import tables
 from alexnet.interchange.torchvision_state import TORCHVISION
 from alexnet.model import layers
 from alexnet.model.alexnet import AlexNetConfig
@@ -144,3 +145,8 @@ def test_one_network_is_not_expected_at_15_3():
     assert "18.2" in said
     assert "17.0" in said
     assert "15.3" not in said
+    (printed,) = (experiment.paper for experiment in tables.EXPERIMENTS if experiment.name == "table2")
+    top1, top5 = printed.split(";")
+    networks = re.findall(r"(one pretrained|one|five|seven) [\d.]+", top1)
+    errors = dict(zip(networks, map(float, re.findall(r"[\d.]+\b(?!-)", top5.removeprefix(" top-5"))), strict=True))
+    assert errors == {"one": 18.2, "five": 16.4, "one pretrained": 16.6, "seven": 15.4}, "15.3 of the test images"
