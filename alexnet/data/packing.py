@@ -7,16 +7,16 @@ number of threads, and a refused picture only makes its own shard shorter.
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from alexnet import files
+from alexnet import arrays, files
 from alexnet.data.decoding import Refused, encode
-from alexnet.data.shards import write_jpegs, write_raw
 from alexnet.data.source import Item, Source
 from alexnet.data.squaring import Filter, Geometry, Squaring
 
@@ -189,3 +189,35 @@ def _write(path: Path, record: Record, sums: Sums) -> None:
         count=np.int64(sums.count),
     )
     files.write_bytes(path.with_name(path.name + _ENDING), file.getvalue())
+
+
+def write_jpegs(file: BinaryIO, images: Iterable[tuple[str, int, str, bytes]]) -> np.ndarray:
+    """int64 `[n,2]`, offset and length of each JPEG; `file` holds the tar of (key, label, source path, JPEG).
+
+    Members stand in a fixed order with fixed times and owners, so the same images give the same bytes.
+    """
+    places = []
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for key, label, path, jpeg in images:
+            places.append((tar.offset + tarfile.BLOCKSIZE, len(jpeg)))
+            for ending, data in (
+                ("jpg", jpeg),
+                ("cls", str(label).encode()),
+                ("json", json.dumps({"path": path}).encode()),
+            ):
+                member = tarfile.TarInfo(f"{key}.{ending}")
+                member.size, member.mode = len(data), 0o644
+                tar.addfile(member, io.BytesIO(data))
+    return np.array(places, np.int64).reshape(-1, 2)
+
+
+def write_raw(file: BinaryIO, images: Iterable[np.ndarray], size: int) -> int:
+    """How many images (uint8 `[3,S,S]` each) were written to `file`, as one .npy array `[n,3,S,S]`."""
+    file.write(bytes(arrays.HEADER))
+    count = 0
+    for image in images:
+        file.write(np.ascontiguousarray(image).data)
+        count += 1
+    file.seek(0)
+    file.write(arrays.header(np.dtype(np.uint8), (count, 3, size, size)))
+    return count

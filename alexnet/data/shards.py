@@ -1,4 +1,4 @@
-"""The prepared set: its format, a writer for each kind of shard, the memory-mapped reader, and checksums.
+"""The prepared set: its format, the memory-mapped reader, and checksums (`packing` writes it).
 
 A prepared set is a folder:
 
@@ -15,15 +15,13 @@ The image index is the stored position: the shards in order, and the images of e
 """
 
 import hashlib
-import io
 import itertools
 import json
-import tarfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
 import numpy as np
 import simplejpeg
@@ -272,35 +270,3 @@ def checksums(description: dict[str, Any]) -> dict[str, str]:
         found.update({f"{name}/{file}": digest for file, digest in split["files"].items()})
         found.update({f"{name}/{shard['file']}": shard["sha256"] for shard in split["shards"]})
     return found
-
-
-def write_jpegs(file: BinaryIO, images: Iterable[tuple[str, int, str, bytes]]) -> np.ndarray:
-    """int64 `[n,2]`, offset and length of each JPEG; `file` holds the tar of (key, label, source path, JPEG).
-
-    Members stand in a fixed order with fixed times and owners, so the same images give the same bytes.
-    """
-    places = []
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, label, path, jpeg in images:
-            places.append((tar.offset + tarfile.BLOCKSIZE, len(jpeg)))
-            for ending, data in (
-                ("jpg", jpeg),
-                ("cls", str(label).encode()),
-                ("json", json.dumps({"path": path}).encode()),
-            ):
-                member = tarfile.TarInfo(f"{key}.{ending}")
-                member.size, member.mode = len(data), 0o644
-                tar.addfile(member, io.BytesIO(data))
-    return np.array(places, np.int64).reshape(-1, 2)
-
-
-def write_raw(file: BinaryIO, images: Iterable[np.ndarray], size: int) -> int:
-    """How many images (uint8 `[3,S,S]` each) were written to `file`, as one .npy array `[n,3,S,S]`."""
-    file.write(bytes(arrays.HEADER))
-    count = 0
-    for image in images:
-        file.write(np.ascontiguousarray(image).data)
-        count += 1
-    file.seek(0)
-    file.write(arrays.header(np.dtype(np.uint8), (count, 3, size, size)))
-    return count

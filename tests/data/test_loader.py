@@ -11,7 +11,8 @@ import torch
 
 from alexnet import distributed, machine, randomness
 from alexnet.data.loader import Loader, Loading, part
-from alexnet.data.shards import Shards, write_jpegs, write_raw
+from alexnet.data.packing import write_jpegs, write_raw
+from alexnet.data.shards import Shards
 from alexnet.errors import InputError
 
 CPU = torch.device("cpu")

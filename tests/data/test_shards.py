@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from alexnet import files
-from alexnet.data import shards
+from alexnet.data import packing, shards
 from alexnet.data.shards import PreparedSet
 from alexnet.errors import InputError
 
@@ -39,9 +39,9 @@ def write_set(path: Path, encoding: str) -> PreparedSet:
             if encoding == "jpeg":
                 data = jpegs()
                 members = [(f"{i:08d}", int(LABELS[i]), PATHS[i], data[i]) for i in part]
-                places.append(shards.write_jpegs(file, members))
+                places.append(packing.write_jpegs(file, members))
             else:
-                assert shards.write_raw(file, (IMAGES[i] for i in part), SIZE) == len(part)
+                assert packing.write_raw(file, (IMAGES[i] for i in part), SIZE) == len(part)
         entries.append({"file": name, "images": len(part), "sha256": files.checksum(folder / name)})
     np.save(folder / "labels.npy", LABELS)
     (folder / "paths.txt").write_bytes("".join(p + "\n" for p in PATHS).encode("utf-8", "surrogateescape"))
