@@ -123,7 +123,8 @@ def _remarks(bench: Bench) -> tuple[str, ...]:
     said = [
         f"{count:,} photographs of {classes} classes; the schedules shrink with the number of epochs, but "
         "a plateau waits for two at least.",
-        "Every interval takes the spread over seeds from the runs of all the networks together.",
+        "Every interval takes the spread over seeds from the runs of all the networks together; each is of 95 % by "
+        "itself, so of so many one may miss the truth by chance.",
     ]
     if bench.budget.width != 1:
         said.append("First weights from conv3 on are larger by the root of the width, so that signals keep their size.")
