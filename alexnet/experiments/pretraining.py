@@ -60,16 +60,20 @@ def pretrained(bench: Bench, seed: int = 0) -> Run:
     return bench.train(six_convs(bench.base), seed, data=bench.pretrain)
 
 
-def untaught(bench: Bench, seed: int = 0) -> str | None:
-    """Why fine-tuning tells nothing of pretraining: that taught nothing of its own set. None where it did.
+def learnt(bench: Bench, seed: int = 0) -> tuple[float, float]:
+    """The pretrained network's top-1 error on its own set, and that of guessing there.
 
-    By the validation error there; without such a split by the training error.
+    Of the set's validation images; without such a split, of its training images as they were trained on.
     """
     assert bench.pretrain is not None
     prepared = PreparedSet.open(bench.pretrain)
     split = "val" if prepared.counts.get("val") else "train"
     last = epochs(pretrained(bench, seed).path)[-1]
-    error = float((last["validation"] or last["training"])["top1_error"])
-    chance = guessing(prepared.split(split).labels)
-    nothing = unlearnt(error, chance, f"pretrained on {bench.pretrain.name}, the network")
+    return float((last["validation"] or last["training"])["top1_error"]), guessing(prepared.split(split).labels)
+
+
+def untaught(bench: Bench, seed: int = 0) -> str | None:
+    """Why fine-tuning tells nothing of pretraining: that taught nothing of its own set. None where it did."""
+    assert bench.pretrain is not None
+    nothing = unlearnt(*learnt(bench, seed), f"pretrained on {bench.pretrain.name}, the network")
     return nothing.reason.rstrip(".") if nothing else None

@@ -11,7 +11,7 @@ import torch
 from alexnet import cli, recipes
 from alexnet.claims import larger
 from alexnet.claims.larger import crossings, judge
-from alexnet.experiments import rivals
+from alexnet.experiments import pretraining, rivals
 from alexnet.experiments.bench import Budget
 from alexnet.experiments.comparison import Difference
 from alexnet.files import read_json
@@ -77,7 +77,8 @@ class FakeBench:
 def test_the_errors_of_every_share_and_the_last_doubling(monkeypatch):
     fitted = rivals.Rivalled(torch.tensor([1.0] * 11 + [0.0] * 5, dtype=torch.float64), 0.0, 100)
     monkeypatch.setattr(rivals, "measured", lambda bench, rival, share: fitted)
-    measured = DATA.measure(FakeBench("other"))
+    monkeypatch.setattr(pretraining, "learnt", lambda bench: (0.75, 0.995))
+    measured = DATA.measure(FakeBench(Path("other")))
     assert measured.numbers["errors"]["from scratch"] == {"0.125": 14 / 16, "0.25": 12 / 16, "0.5": 10 / 16, "1": 0.5}
     assert measured.numbers["errors"]["pretrained on another set"]["0.125"] == 13 / 16
     assert measured.numbers["errors"]["Fisher vectors"]["1"] == 11 / 16
@@ -88,6 +89,9 @@ def test_the_errors_of_every_share_and_the_last_doubling(monkeypatch):
     assert rows[0]["± 95 %, Fisher vectors"] == pytest.approx(images), "no seed decides a rival"
     assert rows[0]["± 95 %, from scratch"] < rows[3]["± 95 %, from scratch"], "of alike runs, over images alone"
     assert any("Above 35% of the images, from scratch errs less than Fisher vectors" in r for r in measured.remarks)
+    assert any(
+        "Pretrained on other, with a sixth convolution, the network errs on 75.0%" in r for r in measured.remarks
+    )
 
 
 def test_fisher_vectors_of_fewer_images_than_the_share_are_told_of(monkeypatch):
